@@ -1,0 +1,76 @@
+# Everything that is done to this repository, by name. `make help` lists it.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# A clone that belongs to another user (as in a container) makes git refuse to answer, and go to fail with it; the
+# commit is therefore handed over here, where it may be missing.
+export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
+COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+LDFLAGS := -X main.commit=$(COMMIT)
+
+FUZZTIME ?= 20s
+ARGS ?=
+
+.PHONY: help
+help: ## lists what can be done
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+.PHONY: build
+build: ## builds bin/quord
+	@mkdir -p bin
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/quord ./cmd/quord
+
+.PHONY: run
+run: build ## starts a ring of three on loopback (more: make run ARGS='--nodes 5')
+	@exec bin/quord dev $(ARGS)
+
+.PHONY: test
+test: packages lint race purego e2e ## everything: lint, unit tests under the race detector, without cgo, end to end
+	@echo "test: everything passed"
+
+# The race detector needs a C compiler; the tests of the protocol compare with a real redis-server and use its tools.
+.PHONY: packages
+packages:
+	@tools/debian-packages.sh redis-server=redis-server redis-cli=redis-tools gcc=gcc gcc=libc6-dev
+
+.PHONY: unit
+unit: ## unit tests, quickly
+	go test -timeout 10m ./...
+
+.PHONY: race
+race: ## unit tests under the race detector; fuzz targets run their corpora
+	CGO_ENABLED=1 go test -race -timeout 15m ./...
+
+# Without cgo Pebble takes its memory from the Go heap: another allocator, another program.
+.PHONY: purego
+purego:
+	CGO_ENABLED=0 go build ./...
+	CGO_ENABLED=0 go test -timeout 5m ./internal/store/...
+
+.PHONY: e2e
+e2e: packages ## end to end: real processes, real clients, kill -9
+	go -C test test -timeout 15m ./...
+
+.PHONY: lint
+lint: ## gofumpt, go vet, staticcheck
+	@tools/lint.sh
+
+.PHONY: fmt
+fmt: ## formats the code
+	@mkdir -p bin/tools && go -C tools build -o ../bin/tools/ tool
+	@git ls-files --cached --others --exclude-standard '*.go' | xargs -r bin/tools/gofumpt -w
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (20s)
+	@tools/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: build ## Quord beside redis-server and etcd in one run; writes bench-results/
+	@tools/debian-packages.sh redis-server=redis-server redis-cli=redis-tools etcd=etcd-server
+	go -C test run ./peers $(ARGS)
+
+.PHONY: clean
+clean: ## removes what was built
+	rm -rf bin bench-results
