@@ -1,7 +1,7 @@
 // Package kv says what a node asks of its disk: an ordered map of bytes for state, and a log per Raft group.
 //
 // It holds interfaces and plain values only. store (Pebble) and memstore implement them, storetest judges
-// both, tablet and core use them. State and log are written together as one Write: the log may one day live in a
+// both, tablet and core use them. The arithmetic of logs (LogOp.Effect) is here too, so that both agree on it. State and log are written together as one Write: the log may one day live in a
 // file of its own, and what has to hold then is stated here:
 //
 //   - The log of a Write is durable before, or together with, its state. State never gets ahead of the log on
@@ -20,6 +20,17 @@ var ErrNotFound = errors.New("kv: key not found")
 
 // ErrCorrupt is wrapped by errors about stored bytes that cannot be what was written.
 var ErrCorrupt = errors.New("kv: stored data is corrupt")
+
+// ErrInvalid is wrapped by Apply's error about a Write that contradicts the store's limits or a log: a gap, an
+// entry that was truncated. Nothing of that Write was applied, and the store goes on.
+var ErrInvalid = errors.New("kv: the write is invalid")
+
+// ErrClosed is returned by every operation after Close.
+var ErrClosed = errors.New("kv: the store is closed")
+
+// ErrFailed is wrapped by every error of a store that refuses writes for good: a sync failed, and what the disk
+// holds is unknown until the store is opened again.
+var ErrFailed = errors.New("kv: the disk failed, the store refuses writes")
 
 // Reader reads state at one moment (Snapshot) or as of now (Store).
 type Reader interface {
@@ -73,10 +84,10 @@ type LogOp struct {
 	// Reset, when not nil, drops all entries; the log then begins after (Index, Term).
 	Reset *Position
 	// Append adds consecutive entries. Entries from Append[0].Index on that are there already are replaced,
-	// those beyond the last appended are dropped.
+	// those beyond the last appended are dropped. Append[0].Index lies in [Start+1, Last+1].
 	Append []Entry
 	// Truncate, when not nil, drops all entries up to and including Index; the log then begins after
-	// (Index, Term).
+	// (Index, Term). Index is at most Last; at or below Start nothing changes.
 	Truncate *Position
 	// Hard, when not nil, replaces the hard state.
 	Hard *HardState
@@ -103,7 +114,8 @@ type Write struct {
 // Empty reports whether there is nothing to write.
 func (w *Write) Empty() bool { return len(w.Log) == 0 && len(w.State) == 0 }
 
-// Pending is a Write on its way to the disk. Wait returns when it is durable, and must be called exactly once.
+// Pending is a Write on its way to the disk. Wait returns when it is durable, and must be called exactly once;
+// with a Write that was applied without sync it returns at once.
 // After an error the store refuses all further writes: a failed fsync is never retried.
 type Pending interface{ Wait() error }
 
@@ -113,12 +125,17 @@ type Store interface {
 	// Snapshot returns the state as of now.
 	Snapshot() (Snapshot, error)
 	// Apply makes w visible. With sync the returned Pending waits for the disk; without, it returns at once and
-	// w becomes durable with the next synced Write. The store keeps no reference to w's slices after Apply.
+	// w becomes durable with the next synced Write, which may be an empty one. The store keeps no reference to
+	// w's slices after Apply. After an error that wraps ErrInvalid nothing was applied; after any other the
+	// outcome is unknown and the store has failed.
 	Apply(w *Write, sync bool) (Pending, error)
-	// Groups calls fn for each group that has a log.
+	// Groups calls fn for each group that has a log, in ascending order, until fn returns an error, which it
+	// returns. fn may use the store.
 	Groups(fn func(Group) error) error
 	// Entries returns the entries [lo, hi) of a group, at least one if there is any, else as many as fit into
-	// maxBytes of data. It returns ErrNotFound where the log does not hold lo.
+	// maxBytes of data. It returns ErrNotFound where the log does not hold lo, and nothing where hi <= lo.
+	// The caller must not modify the entries' data; it stays valid.
 	Entries(group uint32, lo, hi, maxBytes uint64) ([]Entry, error)
+	// Close makes durable what was applied, where the disk still obeys, and ends the store and its snapshots.
 	Close() error
 }
