@@ -1,0 +1,2 @@
+// Package ring is Chord as a value, with the corrections that Zave proved necessary.
+package ring
