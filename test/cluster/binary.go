@@ -1,0 +1,72 @@
+package cluster
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// Binary returns the path of the command quord: what the environment's QUORD_BINARY names, or else one that is built
+// once in the life of this process. Cleanup removes it.
+func Binary() (string, error) { return build() }
+
+var built struct {
+	mu  sync.Mutex
+	dir string // guarded by mu; "" until something has been built
+}
+
+var build = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv("QUORD_BINARY"); path != "" {
+		return filepath.Abs(path)
+	}
+	root, err := Root()
+	if err != nil {
+		return "", err
+	}
+	dir, err := os.MkdirTemp("", "quord-binary-")
+	if err != nil {
+		return "", err
+	}
+	built.mu.Lock()
+	built.dir = dir
+	built.mu.Unlock()
+	path := filepath.Join(dir, "quord")
+	// In the root's own directory, so that the versions are those of its go.mod and not of the tests'.
+	cmd := exec.Command("go", "build", "-C", root, "-o", path, "./cmd/quord")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build quord: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// Root returns the directory of the module that holds the command.
+func Root() (string, error) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/quorddb/quord").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the root of the repository: %w", withStderr(err))
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// Cleanup removes what Binary has built.
+func Cleanup() error {
+	built.mu.Lock()
+	defer built.mu.Unlock()
+	if built.dir == "" {
+		return nil
+	}
+	return os.RemoveAll(built.dir)
+}
+
+func withStderr(err error) error {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && len(exit.Stderr) > 0 {
+		return fmt.Errorf("%w: %s", err, bytes.TrimSpace(exit.Stderr))
+	}
+	return err
+}
