@@ -19,6 +19,8 @@ type Effect struct {
 	// After is the group afterwards; Exists whether there is one.
 	After  Group
 	Exists bool
+	// HardChanged says that there was no such group before, or that its hard state or its start is another.
+	HardChanged bool
 	// Drop is what Destroy or Reset removes, Tail what lay beyond the appended entries, Head what Truncate cuts.
 	Drop, Tail, Head Span
 }
@@ -66,5 +68,6 @@ func (op *LogOp) Effect(before Group, exists bool) (Effect, error) {
 	if op.Hard != nil {
 		g.Hard, e.Exists = *op.Hard, true
 	}
+	e.HardChanged = e.Exists && (!exists || g.Hard != before.Hard || g.Start != before.Start)
 	return e, nil
 }

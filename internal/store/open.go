@@ -1,0 +1,237 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/quorddb/quord/internal/kv"
+)
+
+// ErrInUse is wrapped by Open's error about a directory that another process, or another store of this one, uses.
+var ErrInUse = errors.New("the directory is in use")
+
+// ErrNewerFormat is wrapped by Open's error about a directory that a newer version has written.
+var ErrNewerFormat = errors.New("the directory is of a newer format")
+
+// ErrNotAStore is wrapped by Open's error about a directory that holds something else.
+var ErrNotAStore = errors.New("the directory holds files, but no store")
+
+const (
+	format       = 1
+	formatMagic  = "quord-store "
+	formatFile   = "FORMAT"
+	newMark      = "FORMAT.new"
+	lockFile     = "LOCK"
+	lostAndFound = "lost+found"
+)
+
+// Open opens the store in cfg.Dir, or makes it. The caller must Close it.
+func Open(cfg Config) (*Store, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg.setDefaults()
+	s := &Store{
+		cfg: cfg, gate: newGate(), values: newValues(cfg.ValueCacheBytes),
+		groups: make(map[uint32]*group), pending: make(map[*pending]struct{}),
+		snapshots: make(map[*snapshot]struct{}),
+	}
+	if err := s.open(); err != nil {
+		return nil, fmt.Errorf("open store %s: %w", cfg.Dir, err)
+	}
+	return s, nil
+}
+
+func (s *Store) open() (err error) {
+	fs, dir := s.cfg.FS, s.cfg.Dir
+	if err := makeDir(fs, dir); err != nil {
+		return err
+	}
+	if s.lock, err = lock(fs, dir); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil && !s.wedged.Load() {
+			err = errors.Join(err, s.lock.Close())
+		}
+	}()
+	isNew, err := checkFormat(fs, dir)
+	if err != nil {
+		return err
+	}
+	s.blocks = pebble.NewCache(s.cfg.CacheBytes + memTables*s.cfg.MemTableBytes)
+	opts := s.cfg.pebbleOptions(s)
+	opts.Lock, opts.ErrorIfNotExists = s.lock, !isNew
+	err = guard(func() (err error) {
+		s.db, err = pebble.Open(dir, opts)
+		return err
+	})
+	if err != nil {
+		if _, ok := err.(*panicked); ok {
+			s.wedged.Store(true)
+		} else {
+			s.blocks.Unref()
+		}
+		return explainOpen(err)
+	}
+	err = s.loadGroups()
+	if err == nil && isNew {
+		err = markReady(fs, dir)
+	}
+	if err != nil {
+		err = errors.Join(err, guard(s.db.Close))
+		s.blocks.Unref()
+	}
+	return err
+}
+
+// makeDir creates dir, durably, when it does not exist.
+func makeDir(fs vfs.FS, dir string) error {
+	if info, err := fs.Stat(dir); err == nil {
+		if !info.IsDir() {
+			return errors.New("it is a file, a directory is needed")
+		}
+		return nil
+	}
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return syncDir(fs, filepath.Dir(filepath.Clean(dir)))
+}
+
+func lock(fs vfs.FS, dir string) (*pebble.Lock, error) {
+	l, err := pebble.LockDirectory(dir, fs)
+	if err == nil {
+		return l, nil
+	}
+	if !canCreate(fs, dir) {
+		return nil, fmt.Errorf("lock it: %w", err)
+	}
+	return nil, fmt.Errorf("%w by a running process (%s is locked): stop it first, or give another directory: %w",
+		ErrInUse, fs.PathJoin(dir, lockFile), err)
+}
+
+// canCreate tells a lock that somebody holds from a directory in which nothing can be made: errors differ from system
+// to system, and some mean either.
+func canCreate(fs vfs.FS, dir string) bool {
+	name := fs.PathJoin(dir, lockFile+".probe")
+	f, err := fs.Create(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return false
+	}
+	return errors.Join(f.Close(), fs.Remove(name)) == nil
+}
+
+// checkFormat reports whether the directory is yet to be set up, and refuses one that this build cannot use.
+func checkFormat(fs vfs.FS, dir string) (isNew bool, err error) {
+	names, err := fs.List(dir)
+	if err != nil {
+		return false, fmt.Errorf("list it: %w", err)
+	}
+	has := make(map[string]bool, len(names))
+	other := ""
+	for _, name := range names {
+		has[name] = true
+		if name != lockFile && name != lostAndFound && name != newMark && name != formatFile {
+			other = name
+		}
+	}
+	if has[formatFile] {
+		return false, readFormat(fs, fs.PathJoin(dir, formatFile))
+	}
+	if has[newMark] {
+		// Setting it up was cut short, so nothing was ever stored. The mark itself may be half written.
+		if err := readFormat(fs, fs.PathJoin(dir, newMark)); errors.Is(err, ErrNewerFormat) {
+			return false, err
+		}
+	} else if other != "" {
+		return false, fmt.Errorf("%w (it has %s, but no %s): give an empty directory, or the right one",
+			ErrNotAStore, other, formatFile)
+	}
+	return true, writeFormat(fs, dir)
+}
+
+func readFormat(fs vfs.FS, name string) error {
+	f, err := fs.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close() // only read
+	text, err := io.ReadAll(io.LimitReader(f, 64))
+	if err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	found, err := parseFormat(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if found > format {
+		return fmt.Errorf("%w: %d, this build reads up to %d: use the version that wrote it, or a newer one",
+			ErrNewerFormat, found, format)
+	}
+	return nil
+}
+
+func formatText(n int) []byte { return fmt.Appendf(nil, "%s%d\n", formatMagic, n) }
+
+func parseFormat(text []byte) (int, error) {
+	number, ok := bytes.CutPrefix(text, []byte(formatMagic))
+	if n, err := strconv.Atoi(string(bytes.TrimSuffix(number, []byte("\n")))); ok && err == nil && n > 0 &&
+		bytes.Equal(text, formatText(n)) {
+		return n, nil
+	}
+	return 0, fmt.Errorf("%w: %q is no format of a store", kv.ErrCorrupt, text)
+}
+
+// writeFormat writes the mark of a store that is being set up, durably.
+func writeFormat(fs vfs.FS, dir string) error {
+	f, err := fs.Create(fs.PathJoin(dir, newMark), vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(formatText(format))
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", newMark, err)
+	}
+	return syncDir(fs, dir)
+}
+
+// markReady says, durably, that there is a database, and that one must be there from now on.
+func markReady(fs vfs.FS, dir string) error {
+	if err := fs.Rename(fs.PathJoin(dir, newMark), fs.PathJoin(dir, formatFile)); err != nil {
+		return err
+	}
+	return syncDir(fs, dir)
+}
+
+func syncDir(fs vfs.FS, dir string) error {
+	d, err := fs.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// explainOpen says what Pebble's answer means to an operator.
+func explainOpen(err error) error {
+	switch {
+	case errors.Is(err, pebble.ErrDBDoesNotExist):
+		return fmt.Errorf("%w: the database is gone, though %s says that there was one: %w",
+			kv.ErrCorrupt, formatFile, err)
+	case pebble.IsCorruptionError(err):
+		return fmt.Errorf("%w: %w", kv.ErrCorrupt, err)
+	case strings.Contains(err.Error(), "unknown format major version"): // Pebble has no value for this error
+		return fmt.Errorf("%w: use the version that wrote it, or a newer one: %w", ErrNewerFormat, err)
+	}
+	return err
+}

@@ -1,0 +1,249 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/quorddb/quord/internal/kv"
+)
+
+// Store is one node's disk. Make it with Open.
+type Store struct {
+	cfg    Config
+	db     *pebble.DB
+	blocks *pebble.Cache
+	lock   *pebble.Lock
+	values *values
+	gate   gate
+
+	failure  atomic.Pointer[failure]
+	failOnce sync.Once
+	// wedged is set when Pebble panicked: it may hold its locks for good, so it must not be called to end.
+	wedged atomic.Bool
+	counts counts
+
+	applyMu sync.Mutex
+	// closed and the scratch space are guarded by applyMu.
+	closed  bool
+	staged  []*group
+	effects []kv.Effect
+
+	groupMu sync.RWMutex
+	// groups is guarded by groupMu; what of a group is staged belongs to the holder of applyMu.
+	groups map[uint32]*group
+
+	pendingMu sync.Mutex
+	pending   map[*pending]struct{}
+
+	snapMu    sync.Mutex
+	snapshots map[*snapshot]struct{}
+}
+
+var _ kv.Store = (*Store)(nil)
+
+// maxScratch is the number of elements of scratch space that is kept from one Write to the next.
+const maxScratch = 8192
+
+// Get implements kv.Reader.
+func (s *Store) Get(key []byte) ([]byte, error) {
+	if s.gate.closed() {
+		return nil, kv.ErrClosed
+	}
+	value, t, ok := s.values.get(key)
+	if ok {
+		return value, nil
+	}
+	if !s.gate.enter() {
+		return nil, kv.ErrClosed
+	}
+	defer s.gate.leave()
+	value, err := get(s.db, key)
+	if err == nil {
+		s.values.insert(t, key, value)
+	}
+	return value, err
+}
+
+// Scan implements kv.Reader. fn may read the store and apply to it, but not close it.
+func (s *Store) Scan(lower, upper []byte, fn func(key, value []byte) bool) error {
+	if !s.gate.enter() {
+		return kv.ErrClosed
+	}
+	defer s.gate.leave()
+	return scan(s.db, lower, upper, fn)
+}
+
+// Snapshot implements kv.Store. A snapshot keeps what is overwritten from being dropped: close it soon.
+func (s *Store) Snapshot() (kv.Snapshot, error) {
+	if !s.gate.enter() {
+		return nil, kv.ErrClosed
+	}
+	defer s.gate.leave()
+	if s.wedged.Load() {
+		return nil, s.Err()
+	}
+	snap := &snapshot{store: s, snap: s.db.NewSnapshot()}
+	s.snapMu.Lock()
+	s.snapshots[snap] = struct{}{}
+	s.snapMu.Unlock()
+	return snap, nil
+}
+
+// Close implements kv.Store. It waits for running reads and for Writes on their way to the disk. A store that
+// failed answers with the cause. Further calls do nothing.
+func (s *Store) Close() error {
+	s.gate.close()
+	s.applyMu.Lock()
+	defer s.applyMu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	if s.wedged.Load() {
+		return s.Err()
+	}
+	var errs []error
+	for _, p := range s.pendings() {
+		errs = append(errs, p.Wait())
+	}
+	errs = append(errs, s.closeSnapshots())
+	if err := guard(s.db.Close); err != nil && s.Err() == nil {
+		errs = append(errs, fmt.Errorf("close store %s: %w", s.cfg.Dir, err))
+	}
+	if s.wedged.Load() { // a failure during Close: the directory stays locked
+		return s.Err()
+	}
+	s.blocks.Unref()
+	if err := s.lock.Close(); err != nil {
+		errs = append(errs, fmt.Errorf("unlock store %s: %w", s.cfg.Dir, err))
+	}
+	if err := s.Err(); err != nil {
+		return err
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Store) closeSnapshots() error {
+	s.snapMu.Lock()
+	defer s.snapMu.Unlock()
+	var errs []error
+	for snap := range s.snapshots {
+		errs = append(errs, snap.snap.Close())
+		delete(s.snapshots, snap)
+	}
+	return errors.Join(errs...)
+}
+
+// snapshot is a kv.Snapshot. It reads past the cache of values, which knows only the present.
+type snapshot struct {
+	store *Store
+	snap  *pebble.Snapshot
+}
+
+func (r *snapshot) Get(key []byte) ([]byte, error) {
+	if !r.enter() {
+		return nil, kv.ErrClosed
+	}
+	defer r.store.gate.leave()
+	return get(r.snap, key)
+}
+
+func (r *snapshot) Scan(lower, upper []byte, fn func(key, value []byte) bool) error {
+	if !r.enter() {
+		return kv.ErrClosed
+	}
+	defer r.store.gate.leave()
+	return scan(r.snap, lower, upper, fn)
+}
+
+// enter keeps the store open for a read, unless it or the snapshot is closed.
+func (r *snapshot) enter() bool {
+	if !r.store.gate.enter() {
+		return false
+	}
+	r.store.snapMu.Lock()
+	_, open := r.store.snapshots[r]
+	r.store.snapMu.Unlock()
+	if !open {
+		r.store.gate.leave()
+	}
+	return open
+}
+
+// Close implements kv.Snapshot. It must not run while the snapshot is read. Further calls do nothing.
+func (r *snapshot) Close() error {
+	r.store.snapMu.Lock()
+	defer r.store.snapMu.Unlock()
+	if _, open := r.store.snapshots[r]; !open {
+		return nil
+	}
+	delete(r.store.snapshots, r)
+	if r.store.wedged.Load() {
+		return nil // it ends with the process
+	}
+	return r.snap.Close()
+}
+
+// keyBuffers lends the space in which a key gets its prefix.
+var keyBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+func get(r pebble.Reader, key []byte) ([]byte, error) {
+	buf := keyBuffers.Get().(*[]byte)
+	*buf = append(append((*buf)[:0], statePrefix), key...)
+	stored, closer, err := r.Get(*buf)
+	keyBuffers.Put(buf)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, kv.ErrNotFound
+	}
+	if err != nil {
+		return nil, readError("get", err)
+	}
+	value := make([]byte, len(stored))
+	copy(value, stored)
+	return value, closer.Close()
+}
+
+func scan(r pebble.Reader, lower, upper []byte, fn func(key, value []byte) bool) (err error) {
+	if len(upper) > 0 && bytes.Compare(lower, upper) >= 0 {
+		return nil
+	}
+	end := []byte{stateEnd}
+	if len(upper) > 0 {
+		end = stateKey(upper)
+	}
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: stateKey(lower), UpperBound: end})
+	if err != nil {
+		return readError("scan", err)
+	}
+	defer func() {
+		if closeErr := it.Close(); closeErr != nil && err == nil {
+			err = readError("scan", closeErr)
+		}
+	}()
+	for ok := it.First(); ok; ok = it.Next() {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return readError("scan", err)
+		}
+		if !fn(it.Key()[1:], value) {
+			return nil
+		}
+	}
+	return nil // Close returns the iterator's error
+}
+
+func stateKey(key []byte) []byte {
+	return append(append(make([]byte, 0, 1+len(key)), statePrefix), key...)
+}
+
+// readError wraps what Pebble answered, and says of damage that it is damage.
+func readError(action string, err error) error {
+	if pebble.IsCorruptionError(err) {
+		return fmt.Errorf("store: %s: %w: %w", action, kv.ErrCorrupt, err)
+	}
+	return fmt.Errorf("store: %s: %w", action, err)
+}
