@@ -53,6 +53,10 @@ purego:
 e2e: packages ## end to end: real processes, real clients, kill -9
 	go -C test test -timeout 15m ./...
 
+.PHONY: job
+job: packages ## the main job alone, with its report
+	go -C test test -timeout 15m -count 1 -v -run 'TestMainJob$$' ./e2e
+
 .PHONY: lint
 lint: ## gofumpt, go vet, staticcheck
 	@tools/lint.sh

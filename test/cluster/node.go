@@ -252,3 +252,12 @@ func ProcessCPU(pid int) (time.Duration, error) {
 	}
 	return time.Duration(ticks) * 10 * time.Millisecond, nil
 }
+
+// Joining returns a node with the same directory, log and addresses that is told to join the members at peers, and
+// that makes no cluster.
+func (n *Node) Joining(peers ...string) *Node {
+	return &Node{
+		Name: n.Name, Dir: n.Dir, Log: n.Log, Addr: n.Addr, PeerAddr: n.PeerAddr, HTTPAddr: n.HTTPAddr, binary: n.binary,
+		flags: []string{"--join", strings.Join(peers, ",")},
+	}
+}
