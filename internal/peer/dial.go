@@ -12,15 +12,20 @@ import (
 
 // SetPeer keeps a connection to a node; see Network. Past Settings.MaxPeers the call is logged and ignored.
 func (t *Transport) SetPeer(id ident.NodeID, addr string) {
+	if err := t.want(id, addr); err != nil {
+		t.log.Error("cannot keep a connection", "node", id, "addr", addr, "error", err)
+	}
+}
+
+func (t *Transport) want(id ident.NodeID, addr string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed || id == t.id {
-		return
+		return nil
 	}
 	l, err := t.linkTo(id)
 	if err != nil {
-		t.log.Error("cannot keep a connection", "node", id, "addr", addr, "error", err)
-		return
+		return err
 	}
 	moved := l.addr != addr
 	l.addr = addr
@@ -35,6 +40,7 @@ func (t *Transport) SetPeer(id ident.NodeID, addr string) {
 		default: // it has not noticed the last one yet
 		}
 	}
+	return nil
 }
 
 // DropPeer stops keeping a connection and closes the one there is; see Network.

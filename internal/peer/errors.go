@@ -46,7 +46,8 @@ type RefusedError struct {
 	ByPeer bool
 	// Reason is what the refusing node said, printable and at most 1024 bytes long.
 	Reason string
-	cause  error
+	// Cause is what Config.Check returned here; nil when the other node refused.
+	Cause error
 }
 
 // Error names who refused whom, and the reason.
@@ -57,5 +58,5 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("refused node %s: %s", e.ID.Short(), e.Reason)
 }
 
-// Unwrap returns what Config.Check returned, or nil when the other node refused.
-func (e *RefusedError) Unwrap() error { return e.cause }
+// Unwrap returns Cause.
+func (e *RefusedError) Unwrap() error { return e.Cause }

@@ -45,7 +45,8 @@ func (t *Transport) shake(nc net.Conn, as role, want ident.NodeID) (*conn, error
 	if err := nc.SetDeadline(time.Now().Add(t.cfg.HandshakeTimeout)); err != nil {
 		return nil, fmt.Errorf("set deadline: %w", err)
 	}
-	theirs, raw, err := t.greet(nc, as)
+	said := t.cfg.Hello()
+	theirs, raw, err := t.greet(nc, as, said)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +67,7 @@ func (t *Transport) shake(nc net.Conn, as role, want ident.NodeID) (*conn, error
 		ID: id, Key: theirs.key[:], Hello: theirs.hello,
 		Remote: nc.RemoteAddr().String(), Dialled: as == dialler,
 	}, theirs.instance)
-	refusal := t.judge(c, want)
+	refusal := t.judge(c, said, want)
 	if senior {
 		err = t.choose(c, refusal)
 	} else {
@@ -80,8 +81,8 @@ func (t *Transport) shake(nc net.Conn, as role, want ident.NodeID) (*conn, error
 
 // greet exchanges greetings; the dialler speaks first, so that a stranger learns nothing from a node it merely
 // connects to.
-func (t *Transport) greet(nc net.Conn, as role) (theirs greeting, raw greetings, err error) {
-	mine := greeting{instance: t.instance, hello: t.cfg.Hello()}
+func (t *Transport) greet(nc net.Conn, as role, hello Hello) (theirs greeting, raw greetings, err error) {
+	mine := greeting{instance: t.instance, hello: hello}
 	if len(mine.hello.Address) > addressMax {
 		return theirs, raw, fmt.Errorf("address %q has %d bytes, at most %d are allowed",
 			mine.hello.Address, len(mine.hello.Address), addressMax)
@@ -122,17 +123,15 @@ func (t *Transport) prove(nc net.Conn, as role, mine claim, raw greetings, key e
 }
 
 // judge says why this node does not want the connection, or nil. It settles the protocol version.
-func (t *Transport) judge(c *conn, want ident.NodeID) error {
+func (t *Transport) judge(c *conn, mine Hello, want ident.NodeID) error {
 	if !want.IsZero() && c.peer.ID != want {
 		return fmt.Errorf("this address was to be that of node %s, and is that of node %s", want, c.peer.ID)
 	}
-	mine, theirs := t.cfg.Hello(), c.peer.Hello
-	c.peer.Protocol = min(mine.ProtocolMax, theirs.ProtocolMax)
-	if c.peer.Protocol < max(mine.ProtocolMin, theirs.ProtocolMin) {
-		return fmt.Errorf("no common protocol version: %d to %d here, %d to %d there",
-			mine.ProtocolMin, mine.ProtocolMax, theirs.ProtocolMin, theirs.ProtocolMax)
+	var err error
+	if c.peer.Protocol, err = CommonProtocol(mine, c.peer.Hello); err != nil {
+		return err
 	}
-	return t.cfg.Check(theirs, c.peer.ID)
+	return t.cfg.Check(c.peer.Hello, c.peer.ID)
 }
 
 // choose is the last part of the handshake on the senior's side: it hears the junior and decides.
@@ -192,7 +191,7 @@ func (t *Transport) offer(c *conn, senior claim, refusal error) error {
 func (c *conn) outcome(mine, theirs verdict, refusal error) error {
 	switch {
 	case mine.code == refused:
-		return &RefusedError{ID: c.peer.ID, Reason: mine.reason, cause: refusal}
+		return &RefusedError{ID: c.peer.ID, Reason: mine.reason, Cause: refusal}
 	case theirs.code == refused:
 		return &RefusedError{ID: c.peer.ID, ByPeer: true, Reason: theirs.reason}
 	case mine.code == duplicate || theirs.code == duplicate:

@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"crypto/ed25519"
+	"fmt"
 	"time"
 
 	"github.com/quorddb/quord/internal/ident"
@@ -78,4 +79,14 @@ type Hello struct {
 	WallMillis int64
 	// Address is where other nodes reach this one. At most 255 bytes.
 	Address string
+}
+
+// CommonProtocol returns the version that two nodes speak with each other, the highest that both know.
+func CommonProtocol(mine, theirs Hello) (uint16, error) {
+	version := min(mine.ProtocolMax, theirs.ProtocolMax)
+	if version < max(mine.ProtocolMin, theirs.ProtocolMin) {
+		return 0, fmt.Errorf("no common protocol version: %d to %d here, %d to %d there",
+			mine.ProtocolMin, mine.ProtocolMax, theirs.ProtocolMin, theirs.ProtocolMax)
+	}
+	return version, nil
 }
