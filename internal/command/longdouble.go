@@ -1,8 +1,6 @@
 package command
 
-import (
-	"math/big"
-)
+import "math/big"
 
 // The x87 extended format, the long double of C on x86-64, in which Redis computes INCRBYFLOAT: 64 bits of
 // mantissa, exponents from -16382 to 16383, and below that numbers with fewer bits, down to 2^-16445.
@@ -10,9 +8,9 @@ const (
 	mantissaBits = 64
 	// longestFloat is the size of the buffer into which Redis copies the text of a number; what does not fit is
 	// not a number.
-	longestFloat = 255
+	longestFloat = 5*1024 - 1
 	// exponentBound is beyond every decimal exponent that can matter with longestFloat digits.
-	exponentBound = 6000
+	exponentBound = 2 * longestFloat
 )
 
 var (
