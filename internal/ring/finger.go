@@ -1,0 +1,133 @@
+package ring
+
+import (
+	"time"
+
+	"github.com/quorddb/quord/internal/ident"
+)
+
+// Fingers are an optimisation: nothing but the length of a lookup's path depends on them (Zave 2017,
+// section III). The finger of a token n with exponent i is successor(n + 2^i); only those beyond the token's
+// successor are kept, in falling order of exponents.
+
+// Finger returns the i-th finger of this node's token at id, 0 <= i < m, and whether it is known.
+func (r *Ring) Finger(id ID, i int) (Token, bool) {
+	m := r.member(id)
+	if m == nil || m.phase != Member || i < 0 || i >= r.cfg.Bits {
+		return Token{}, false
+	}
+	if s := r.successor(m); Within(m.id, r.space.AddPower(m.id, i), s.ID) {
+		return s, true
+	}
+	k := r.cfg.Bits - 1 - i
+	if k >= len(m.fingers) || m.fingers[k].IsZero() {
+		return Token{}, false
+	}
+	return m.fingers[k], true
+}
+
+// fixNextFinger renews one finger of one token, in turn; at most one such lookup is in flight (ToN 2003,
+// figure 6: fix_fingers).
+func (r *Ring) fixNextFinger() {
+	if r.lookups.fixing {
+		return
+	}
+	for range r.members {
+		r.lookups.turn = (r.lookups.turn + 1) % len(r.members)
+		if m := r.members[r.lookups.turn]; m.phase == Member && len(m.list) > 0 {
+			r.fixFinger(m)
+			return
+		}
+	}
+}
+
+// fixFinger renews the next finger of m. What a successor list of this node covers needs no lookup.
+func (r *Ring) fixFinger(m *member) {
+	exponent := r.cfg.Bits - 1 - m.nextFix
+	if exponent < 0 || Within(m.id, r.space.AddPower(m.id, exponent), m.list[0].ID) {
+		if m.nextFix < len(m.fingers) { // from here on the finger is the successor
+			m.fingers = m.fingers[:m.nextFix]
+			r.table.dirty = true
+		}
+		m.nextFix, exponent = 0, r.cfg.Bits-1
+		if Within(m.id, r.space.AddPower(m.id, exponent), m.list[0].ID) {
+			return
+		}
+	}
+	m.nextFix++
+	ideal := r.space.AddPower(m.id, exponent)
+	if run := r.covered(ideal); run != nil {
+		r.setFinger(m, exponent, run[0], run[1:])
+		return
+	}
+	r.findFinger(m, ideal, exponent)
+}
+
+// covered returns the successors of id as the successor list of a token of this node names them, or nil.
+func (r *Ring) covered(id ID) []Token {
+	m := r.precedingMember(id)
+	if m == nil {
+		return nil
+	}
+	prev := m.id
+	for i, y := range m.list {
+		if Within(prev, id, y.ID) {
+			return m.list[i:]
+		}
+		prev = y.ID
+	}
+	return nil
+}
+
+// setFinger makes owner the finger of m with that exponent, or, with proximity, that of its first s-1
+// successors to which the round trip is shortest (ToN 2003, section V-F: proximity by successors of the ideal
+// finger). It stays before the next finger's place, so that a hop still halves the distance.
+func (r *Ring) setFinger(m *member, exponent int, owner Token, successors []Token) {
+	if owner.ID == m.id {
+		return
+	}
+	best, limit := owner, m.id
+	if exponent+1 < r.cfg.Bits {
+		limit = r.space.AddPower(m.id, exponent+1)
+	}
+	rtt := r.rttTo(owner.Node)
+	for i, t := range successors {
+		if i+1 >= r.cfg.Proximity || !Between(owner.ID, t.ID, limit) {
+			break
+		}
+		if d := r.rttTo(t.Node); d < rtt && r.health.usable(t.Node, r.now) {
+			best, rtt = t, d
+		}
+	}
+	k := r.cfg.Bits - 1 - exponent
+	for len(m.fingers) <= k {
+		m.fingers = append(m.fingers, Token{})
+	}
+	if m.fingers[k] != best {
+		m.fingers[k] = best
+		r.table.dirty = true
+	}
+}
+
+// rttTo returns the measured round trip to a node; one never measured counts as far.
+func (r *Ring) rttTo(node ident.NodeID) time.Duration {
+	if node == r.self {
+		return 0
+	}
+	if c := r.health.nodes[node]; c.rtt != 0 {
+		return c.rtt
+	}
+	return time.Hour
+}
+
+// dropFingers forgets the fingers to a dead node, until their turn to be fixed comes.
+func (r *Ring) dropFingers(node ident.NodeID) {
+	for _, m := range r.members {
+		for k, t := range m.fingers {
+			if t.Node == node {
+				m.fingers[k] = Token{}
+				r.table.dirty = true
+			}
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package ring
+
+import (
+	"time"
+
+	"github.com/quorddb/quord/internal/ident"
+)
+
+// health is what this node knows of how other nodes fare. It changes timeouts and the choice among hops;
+// pointers change only by the steps of the protocol.
+type health struct {
+	nodes map[ident.NodeID]condition
+}
+
+// condition is what is known of one node; the zero value is "nothing bad".
+type condition struct {
+	rtt     time.Duration // smoothed; 0: not measured
+	suspect bool          // its connection is down
+	dead    time.Duration // until then it counts as dead
+	shunned time.Duration // until then lookups go around it
+}
+
+// heard notes a sign of life.
+func (h *health) heard(node ident.NodeID) {
+	c, ok := h.nodes[node]
+	if ok && (c.suspect || c.dead != 0 || c.shunned != 0) {
+		h.nodes[node] = condition{rtt: c.rtt}
+	}
+}
+
+func (h *health) change(node ident.NodeID, f func(*condition)) {
+	if h.nodes == nil {
+		h.nodes = make(map[ident.NodeID]condition)
+	}
+	c := h.nodes[node]
+	f(&c)
+	h.nodes[node] = c
+}
+
+// measured takes a round trip into the mean, with TCP's weight of 1/8.
+func (h *health) measured(node ident.NodeID, rtt time.Duration) {
+	if c, ok := h.nodes[node]; ok && c.rtt != 0 {
+		c.rtt += (max(rtt, 1) - c.rtt) / 8
+		h.nodes[node] = c
+		return
+	}
+	h.change(node, func(c *condition) { c.rtt = max(rtt, 1) })
+}
+
+// usable reports whether a lookup should be sent to the node.
+func (h *health) usable(node ident.NodeID, now time.Duration) bool {
+	if len(h.nodes) == 0 {
+		return true
+	}
+	c := h.nodes[node]
+	return !c.suspect && c.dead <= now && c.shunned <= now
+}
+
+// prune forgets nodes that the routing table does not name, so that the map is bounded by it.
+func (h *health) prune(known []ident.NodeID) {
+	if len(h.nodes) <= 2*len(known)+16 {
+		return
+	}
+	keep := make(map[ident.NodeID]condition, len(known))
+	for _, node := range known {
+		if c, ok := h.nodes[node]; ok {
+			keep[node] = c
+		}
+	}
+	h.nodes = keep
+}
+
+// NodeDown takes the hint that the connection to a node is down: questions to it are given up sooner, and
+// tokens whose successor it holds look after it at once. Only an answer that stays out changes a pointer.
+func (r *Ring) NodeDown(now time.Duration, node ident.NodeID) {
+	r.now = now
+	r.health.change(node, func(c *condition) { c.suspect = true })
+	for _, m := range r.members {
+		switch {
+		case m.op != idle && m.peer.Node == node:
+			m.tries = r.cfg.Attempts
+			m.deadline = min(m.deadline, now+r.cfg.SuspectTimeout)
+		case m.phase == Member && len(m.list) > 0 && m.list[0].Node == node:
+			m.due = now
+		}
+	}
+	r.lookups.hurry(node, now)
+}
+
+// NodeUp takes the hint that there is a connection to a node.
+func (r *Ring) NodeUp(now time.Duration, node ident.NodeID) {
+	r.now = now
+	r.health.heard(node)
+}
+
+// timeout returns how long to wait for an answer of the node, and how often to ask.
+func (r *Ring) timeout(node ident.NodeID) (time.Duration, int) {
+	if r.health.nodes[node].suspect {
+		return r.cfg.SuspectTimeout, 1
+	}
+	return r.cfg.QueryTimeout, r.cfg.Attempts
+}
+
+// bury passes the verdict that a node is dead: it did not answer though asked as often as the configuration says.
+func (r *Ring) bury(t Token) {
+	r.health.change(t.Node, func(c *condition) { c.dead = r.now + r.cfg.DeadFor })
+	r.dropFingers(t.Node)
+	r.tell(Event{Kind: NodeDead, Peer: t})
+}
+
+func (r *Ring) isDead(node ident.NodeID) bool { return r.health.nodes[node].dead > r.now }

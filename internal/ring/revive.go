@@ -1,0 +1,105 @@
+package ring
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"github.com/quorddb/quord/internal/ident"
+)
+
+// revival is the state of the vote by which nodes that all stand outside agree on who makes the ring anew.
+type revival struct {
+	on      bool
+	members []ident.NodeID // who may vote, this node included
+	votes   []vote         // granted to this node
+	// The node that this one has promised to leave the making to, and until when.
+	promised ident.NodeID
+	until    time.Duration
+	// The smallest other node that asked lately, and until when that counts.
+	rival      ident.NodeID
+	rivalUntil time.Duration
+}
+
+// vote is a promise by a node, good until a moment that is certainly no later than the voter's own.
+type vote struct {
+	from  ident.NodeID
+	until time.Duration
+}
+
+// Revive is Join for a node that was in the ring in an earlier life: members are all nodes that may be. Should
+// all of them have lost the ring, as after a power cut, then the one with the smallest identifier among those
+// that are back makes it anew, once a majority of the members has promised it not to make one: a promise binds
+// for three intervals of stabilization. It returns ErrMember as Join does, and ErrTokens as Create does.
+//
+// Departs from the papers, which have no such case. Clocks only bound how long a promise lasts; should they
+// fail, two rings arise, which costs availability and no data.
+func (r *Ring) Revive(now time.Duration, members []ident.NodeID) error {
+	if len(r.members) < r.cfg.Successors+1 {
+		return ErrTokens
+	}
+	promise := r.revive
+	if err := r.Join(now, members); err != nil {
+		return err
+	}
+	voters := append(slices.Clone(r.contacts), r.self)
+	r.revive = revival{on: true, members: voters, promised: promise.promised, until: promise.until}
+	r.elect()
+	r.settle()
+	return nil
+}
+
+// promiseFor is how long a promise binds.
+func (r *Ring) promiseFor() time.Duration { return 3 * r.cfg.StabilizeEvery }
+
+// grant answers a reviving node that asks whether it may make the ring.
+func (r *Ring) grant(candidate ident.NodeID) bool {
+	v := &r.revive
+	if r.inRing() {
+		return false
+	}
+	if v.rivalUntil <= r.now || candidate.Compare(v.rival) <= 0 {
+		v.rival, v.rivalUntil = candidate, r.now+r.promiseFor()
+	}
+	if v.on && bytes.Compare(r.self[:], candidate[:]) < 0 || candidate != v.rival {
+		return false
+	}
+	return r.promise(candidate)
+}
+
+// promise gives this node's vote to a candidate, unless another one has it still.
+func (r *Ring) promise(candidate ident.NodeID) bool {
+	v := &r.revive
+	if v.promised != candidate && v.until > r.now {
+		return false
+	}
+	v.promised, v.until = candidate, r.now+r.promiseFor()
+	return true
+}
+
+// onOutside hears that a node asked at the moment sent is in no ring, and whether it gave its vote. It reports
+// whether this node has made the ring now.
+func (r *Ring) onOutside(from ident.NodeID, granted bool, sent time.Duration) bool {
+	v := &r.revive
+	if !v.on || !granted || !slices.Contains(v.members, from) {
+		return false
+	}
+	v.votes = slices.DeleteFunc(v.votes, func(old vote) bool { return old.from == from })
+	v.votes = append(v.votes, vote{from: from, until: sent + r.promiseFor()})
+	return r.elect()
+}
+
+// elect makes the ring if a majority has promised, and reports whether it did.
+func (r *Ring) elect() bool {
+	v := &r.revive
+	if !v.on || r.inRing() || v.rivalUntil > r.now && v.rival.Compare(r.self) < 0 {
+		return false
+	}
+	v.votes = slices.DeleteFunc(v.votes, func(old vote) bool { return old.until <= r.now })
+	if 2*(len(v.votes)+1) <= len(v.members) || !r.promise(r.self) {
+		return false
+	}
+	r.create()
+	r.abandonLookups(ErrOutside)
+	return true
+}

@@ -1,0 +1,122 @@
+package ring
+
+import "github.com/quorddb/quord/internal/ident"
+
+// stabilize begins the step by which a member learns of new and of dead successors (Zave 2017, section III).
+func (r *Ring) stabilize(m *member) {
+	m.due = r.nextRound(m)
+	if len(m.list) == 0 { // alone: the successor is m itself, which needs no question
+		if Between(m.id, m.pred.ID, m.id) && !m.pred.IsZero() {
+			r.ask(m, fromPredecessor, m.pred)
+		}
+		return
+	}
+	r.ask(m, fromSuccessor, m.list[0])
+}
+
+// stabilizeFromSuccessor takes the successor's state: its list, moved by one, becomes m's, and if the
+// successor's predecessor lies in between, that one is asked next.
+func (r *Ring) stabilizeFromSuccessor(m *member, state *Message) {
+	s := m.peer
+	r.setList(m, s, state.List)
+	m.succEpoch = state.Epoch
+	if state.Pred == r.token(m) && !m.confirmed {
+		// Departs from the paper, which has no owner's check: two tokens would own (p, m] between m's join and
+		// its successor's rectify. So m waits until the successor has drawn back.
+		m.confirmed = true
+	}
+	if q := state.Pred; !q.IsZero() && q.ID != m.id && Between(m.id, q.ID, s.ID) {
+		r.ask(m, fromPredecessor, q)
+		return
+	}
+	r.finishStabilize(m)
+}
+
+// stabilizeFromPredecessor takes the state of the successor's predecessor, which has answered and lies between
+// m and its successor. That successor has not changed since: m was in its step.
+func (r *Ring) stabilizeFromPredecessor(m *member, state *Message) {
+	r.setList(m, m.peer, state.List)
+	m.succEpoch = state.Epoch
+	m.due = min(m.due, r.now+r.cfg.StabilizeEvery/groups) // tell the tail of the list soon
+	r.finishStabilize(m)
+}
+
+// successorDied drops the head of the list and asks the next.
+//
+// Departs from the paper: there the list is padded with an artificial entry to keep its length, for the sake of
+// the model; here it is shorter until the next successor has answered, which happens in this same step.
+func (r *Ring) successorDied(m *member) {
+	r.tell(Event{Kind: SuccessorLost, Token: r.token(m), Peer: m.peer})
+	m.list = m.list[1:]
+	m.succEpoch = 0
+	r.table.dirty = true
+	if len(m.list) == 0 {
+		r.isolated(m)
+		return
+	}
+	r.ask(m, fromSuccessor, m.list[0])
+}
+
+// isolated handles what the paper's operating assumption excludes: all successors died at once. The token
+// leaves and joins anew through whomever this node still knows.
+func (r *Ring) isolated(m *member) {
+	r.tell(Event{Kind: AlarmIsolated, Token: r.token(m)})
+	if len(r.contacts) == 0 {
+		r.contacts = append(r.contacts, r.table.nodes...)
+	}
+	r.outside(m, Joining)
+	m.due = r.now + r.random(r.cfg.Backoff)
+}
+
+// finishStabilize ends the step. Whatever came of it, the successor is told of m.
+func (r *Ring) finishStabilize(m *member) {
+	if len(m.list) > 0 {
+		r.send(m.list[0].Node, Message{Kind: Notify, To: m.list[0].ID, From: m.id, Epoch: m.epoch})
+	}
+	if !m.confirmed {
+		m.due = min(m.due, r.now+r.cfg.StabilizeEvery/groups)
+	}
+	r.endStep(m)
+}
+
+// onNotify hears from a token that believes to be the predecessor of one of ours.
+func (r *Ring) onNotify(from ident.NodeID, msg *Message) {
+	m := r.member(msg.To)
+	n := Token{ID: msg.From, Node: from}
+	if m == nil || m.phase != Member || n.ID == m.id {
+		return
+	}
+	if m.op == idle {
+		r.rectify(m, n, msg.Epoch)
+		return
+	}
+	// One waits for the end of the step, the nearest; others come again with their next stabilization.
+	if m.op != rectifying && (m.notifier.IsZero() || Between(m.notifier.ID, n.ID, m.id)) {
+		m.notifier, m.notifierEpoch = n, msg.Epoch
+	}
+}
+
+// rectify makes n the predecessor of m if it is nearer than the present one, or if that one is dead.
+func (r *Ring) rectify(m *member, n Token, epoch uint64) {
+	switch {
+	case n == m.pred:
+		m.predEpoch, m.predGone = epoch, false
+	case m.pred.IsZero() || m.predGone || n.ID == m.pred.ID || Between(m.pred.ID, n.ID, m.id):
+		r.setPredecessor(m, n, epoch)
+	default:
+		m.notifier, m.notifierEpoch = n, epoch
+		r.ask(m, rectifying, m.pred)
+	}
+}
+
+// predecessorDied ends a rectify whose ping stayed without an answer.
+func (r *Ring) predecessorDied(m *member) {
+	r.setPredecessor(m, m.notifier, m.notifierEpoch)
+	r.endStep(m)
+}
+
+func (r *Ring) setPredecessor(m *member, n Token, epoch uint64) {
+	m.pred, m.predEpoch, m.predGone = n, epoch, false
+	r.table.dirty = true
+	r.tell(Event{Kind: PredecessorChange, Token: r.token(m), Peer: n})
+}
