@@ -56,15 +56,16 @@ func listPublic(groups []group) []*Spec {
 // Lookup returns the command of this name in any case, or nil where there is none that a client can name. It does
 // not look at subcommands and does not allocate.
 func Lookup(name []byte) *Spec {
-	s := find(name)
+	s := Find(name)
 	if s == nil || s.Flags&Internal != 0 {
 		return nil
 	}
 	return s
 }
 
-// find is Lookup with the internal commands.
-func find(name []byte) *Spec {
+// Find is Lookup with the internal commands: what a tablet may be asked for. Names that come from a client go through
+// Lookup or Check.
+func Find(name []byte) *Spec {
 	var buf [longestName]byte
 	if len(name) > len(buf) {
 		return nil
@@ -105,7 +106,7 @@ func Evaluate(v View, args [][]byte, out []byte) []byte {
 	if len(args) == 0 {
 		return appendError(out, "ERR empty command")
 	}
-	s := find(args[0])
+	s := Find(args[0])
 	if s == nil || s.Eval == nil {
 		return appendUnknown(out, args)
 	}

@@ -230,9 +230,9 @@ var commandSubcommands = []*Spec{
 	{
 		Name: "getkeys", Summary: "Returns the keys among the words of a command.", Since: "2.8.13",
 		Complexity: "O(N) where N is the number of words.",
-		Arity:      -3, Flags: always, Categories: ConnectionCategory,
+		Arity:      -4, Flags: always, Categories: ConnectionCategory,
 		Arguments: []Argument{
-			{Name: "command", Type: "string"}, {Name: "arg", Type: "string", Optional: true, Multiple: true},
+			{Name: "command", Type: "string"}, {Name: "arg", Type: "string", Multiple: true},
 		},
 	},
 	{
