@@ -11,6 +11,9 @@ import (
 // fallbackMemory is taken for a quarter of a machine that does not say how large it is.
 const fallbackMemory = GiB
 
+// MachineQuarter is the default of --memory.
+func MachineQuarter() Size { return quarterOfMachine(readFile) }
+
 // quarterOfMachine returns a quarter of the memory that this process may use: of the machine's, or of its control
 // group's where that is less, as it is in a container.
 func quarterOfMachine(read func(string) ([]byte, error)) Size {
@@ -26,7 +29,7 @@ func quarterOfMachine(read func(string) ([]byte, error)) Size {
 	if total == 0 {
 		return fallbackMemory
 	}
-	return max(total/4, minMemory)
+	return max(total/4, MinMemory)
 }
 
 // memTotal finds the line "MemTotal:  8123456 kB", whose kB are 1024 bytes.

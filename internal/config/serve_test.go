@@ -115,7 +115,7 @@ func TestQuarterOfMachine(t *testing.T) {
 		{"a machine", machine{"/proc/meminfo": mem}, 4 * GiB},
 		{"a container", machine{"/proc/meminfo": mem, "/sys/fs/cgroup/memory.max": "4294967296\n"}, GiB},
 		{"a container without a limit", machine{"/proc/meminfo": mem, "/sys/fs/cgroup/memory.max": "max\n"}, 4 * GiB},
-		{"a tiny one", machine{"/proc/meminfo": "MemTotal: 1024 kB"}, minMemory},
+		{"a tiny one", machine{"/proc/meminfo": "MemTotal: 1024 kB"}, MinMemory},
 		{"silence", machine{}, fallbackMemory},
 	} {
 		if got := quarterOfMachine(c.m.read); got != c.want {

@@ -21,13 +21,15 @@ const (
 	maxZone                  = 64
 	maxWeight                = 100
 	minMaxValue, maxMaxValue = KiB, 512 * MiB
-	minMemory                = 64 * MiB
 	maxMaxClients            = 1_000_000
 	minReplaceAfter          = time.Second
 	maxReplaceAfter          = 30 * 24 * time.Hour
 	minRequestTimeout        = 10 * time.Millisecond
 	maxRequestTimeout        = 10 * time.Minute
 )
+
+// MinMemory is the least that --memory may be.
+const MinMemory = 64 * MiB
 
 // A setting is one row of what a node can be told.
 type setting struct {
@@ -141,7 +143,7 @@ var settings = []setting{
 	},
 	{
 		key: "memory", kind: "SIZE", unset: "a quarter of the machine", usage: "memory for caches and buffers",
-		set: func(s *Serve, v string) error { return setSize(&s.Memory, v, minMemory, 0) },
+		set: func(s *Serve, v string) error { return setSize(&s.Memory, v, MinMemory, 0) },
 	},
 	{
 		key: "password", kind: "TEXT", unset: "none", secret: true,

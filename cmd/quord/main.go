@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/quorddb/quord/internal/config"
+)
+
+// Exit codes; scripts rely on them.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() {
+	a := app{in: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Environ(), open: openNode}
+	os.Exit(a.run(os.Args[1:]))
+}
+
+// app is what verbs know of the world outside.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	environ  []string
+	open     openFunc
+}
+
+// usageError is the user's mistake, told before anything was done.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// run carries out one command line and returns the exit code. The first interrupt cancels, the second one kills.
+func (a *app) run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+
+	root := a.root()
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	return a.report(cmd, err)
+}
+
+// report tells the user how it ended.
+func (a *app) report(cmd *cobra.Command, err error) int {
+	if err == nil {
+		return exitDone
+	}
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(a.err, "quord: %s\n", strings.TrimRight(line, "\n"))
+	}
+	if !isUsage(err) {
+		return exitFailed
+	}
+	fmt.Fprintf(a.err, "quord: `%s --help` says what is allowed\n", cmd.CommandPath())
+	return exitUsage
+}
+
+func isUsage(err error) bool {
+	var u usageError
+	var c *config.Error
+	return errors.As(err, &u) || errors.As(err, &c) || errors.Is(err, config.ErrUndecided)
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "quord VERB",
+		Short: "A replicated key-value store without a master that speaks the Redis protocol",
+		Long: "Quord keeps keys on several nodes that stand on a ring. Any Redis client works with any node.\n" +
+			"Exit codes: 0 done, 1 failed, 2 wrong usage.",
+		Example: "  quord dev                                    a ring of three on this machine\n" +
+			"  quord serve --init                           the first node of a new cluster\n" +
+			"  quord serve --join 10.0.0.1:16379            one more node",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			hint := ""
+			if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
+				hint = fmt.Sprintf(" (did you mean %s?)", strings.Join(like, " or "))
+			}
+			return usagef("unknown verb %q%s: allowed are %s", args[0], hint, verbs(cmd))
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return usagef("a verb is missing: allowed are %s", verbs(cmd))
+		},
+	}
+	root.SuggestionsMinimumDistance = 2
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.SetFlagErrorFunc(flagError)
+	root.AddCommand(
+		a.serve(), a.dev(),
+		a.get(), a.put(), a.del(), a.scan(),
+		a.lookup(), a.ring(), a.status(),
+		a.leave(), a.remove(), a.replace(),
+		a.bench(), a.version(),
+	)
+	return root
+}
+
+// flagError adds what is allowed to what is wrong.
+func flagError(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return usageError{err}
+	}
+	var allowed []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { allowed = append(allowed, "--"+f.Name) })
+	return usagef("%w: allowed are %s", err, strings.Join(allowed, " "))
+}
+
+func verbs(root *cobra.Command) string {
+	var names []string
+	for _, c := range root.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
+	}
+	return strings.Join(names, " ")
+}
+
+// args makes a wrong number of arguments wrong usage that shows the right one.
+func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, given []string) error {
+		if check(cmd, given) != nil {
+			return usagef("%d arguments given: want `%s`", len(given), cmd.UseLine())
+		}
+		return nil
+	}
+}

@@ -1,0 +1,29 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/quorddb/quord/internal/config"
+)
+
+// runningNode is what serve needs of a node that has started.
+type runningNode interface {
+	// Banner names the node in one line: its addresses, its id and the cluster's.
+	Banner() string
+	// Wait returns when the node has stopped by itself: nil after it has left the cluster, else the reason.
+	Wait() error
+	// Close takes no new requests, hands leadership over, flushes and stops.
+	Close(ctx context.Context) error
+}
+
+// openFunc starts a node. It returns when the node is a member and serves, or ctx ends.
+type openFunc func(ctx context.Context, cfg config.Serve, log *slog.Logger) (runningNode, error)
+
+func openNode(context.Context, config.Serve, *slog.Logger) (runningNode, error) {
+	return nil, errors.New("this build holds no node")
+}
+
+// formats names the versions of what this binary writes where another version may read it.
+var formats = map[string]int{}
