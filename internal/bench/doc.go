@@ -6,8 +6,9 @@
 //
 // Latency is measured per operation, from when its batch was due until its own reply had been read. At full speed
 // (a closed loop) a batch is due when the one before it has been answered; at a given rate (an open loop) it is due
-// when the schedule says so, however late the generator is: a server that stalls for a second is seen to have
-// stalled by every operation of that second, not by one. What the schedule asked for and nobody got round to is
+// when the schedule says so, however long the connection still waits for the batch before it: a server that stalls
+// for a second is seen to have stalled by every operation of that second, not by one. (That timers wake a waiting
+// generator up to a millisecond late is not counted.) What the schedule asked for and nobody got round to is
 // counted as unsent. An operation that fails is counted by its error code and is not part of the latencies.
 //
 // It refuses to judge: values are not checked, and a key that is absent counts as an answer and as a miss.

@@ -132,8 +132,11 @@ func (w *worker) load(ctx context.Context) error {
 			if !end.IsZero() && !due.Before(end) {
 				return nil
 			}
-			if !sleep(ctx, time.Until(due)) {
-				return nil
+			if wait := time.Until(due); wait > 0 {
+				if !sleep(ctx, wait) {
+					return nil
+				}
+				due = time.Now() // timers are late by up to a millisecond, which is not the server's doing
 			}
 		}
 		if ctx.Err() != nil {
