@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	iofs "io/fs"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -92,18 +93,27 @@ func (s *Store) open() (err error) {
 	return err
 }
 
-// makeDir creates dir, durably, when it does not exist.
+// makeDir creates dir and what is above it where they do not exist, each name durably: a directory whose name is lost
+// in a crash takes with it what was synced inside.
 func makeDir(fs vfs.FS, dir string) error {
 	if info, err := fs.Stat(dir); err == nil {
 		if !info.IsDir() {
-			return errors.New("it is a file, a directory is needed")
+			return fmt.Errorf("%s is a file, a directory is needed", dir)
 		}
 		return nil
+	} else if !errors.Is(err, iofs.ErrNotExist) {
+		return err
+	}
+	parent := filepath.Dir(filepath.Clean(dir))
+	if parent != dir {
+		if err := makeDir(fs, parent); err != nil {
+			return err
+		}
 	}
 	if err := fs.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	return syncDir(fs, filepath.Dir(filepath.Clean(dir)))
+	return syncDir(fs, parent)
 }
 
 func lock(fs vfs.FS, dir string) (*pebble.Lock, error) {
