@@ -126,7 +126,7 @@ func (w *worker) load(ctx context.Context) error {
 	}
 	sched := newSchedule(&w.Config, w.start, w.id)
 	for sent := 0; ; sent++ {
-		due := time.Now()
+		due, waited := time.Now(), false
 		if w.Rate > 0 {
 			due = sched.due(sent)
 			if !end.IsZero() && !due.Before(end) {
@@ -136,13 +136,14 @@ func (w *worker) load(ctx context.Context) error {
 				if !sleep(ctx, wait) {
 					return nil
 				}
-				due = time.Now() // timers are late by up to a millisecond, which is not the server's doing
+				// Timers are late by up to a millisecond, which is not the server's doing.
+				due, waited = time.Now(), true
 			}
 		}
 		if ctx.Err() != nil {
 			return nil
 		}
-		if !end.IsZero() && !time.Now().Before(end) {
+		if !end.IsZero() && !waited && !time.Now().Before(end) {
 			if w.Rate > 0 {
 				w.unsent += sched.dueBefore(end, sent) * int64(w.Pipeline)
 			}
