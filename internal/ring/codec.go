@@ -39,6 +39,7 @@ var parts = [lastKind + 1]uint8{
 	Find:    hasTo | hasTarget,
 	Route:   hasFrom | hasTarget | hasPred | hasList,
 	Forward: hasTo | hasTarget | hasOrigin | hasHops,
+	Nudge:   hasTo | hasFrom,
 	Found:   hasFrom | hasTarget | hasList | hasHops,
 }
 

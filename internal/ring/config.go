@@ -41,8 +41,12 @@ type Config struct {
 	// SuspectTimeout takes the place of QueryTimeout times Attempts for a node whose connection is known to be
 	// down. Default 150 ms.
 	SuspectTimeout time.Duration
-	// DeadFor is how long the verdict that a node is dead spares further queries to its other tokens. Any
-	// message from the node ends it. Default StabilizeEvery.
+	// Nudge is how soon a token stabilizes once its successor has told it that its list has changed, so that news
+	// travels back along the ring faster than one token per interval. With StabilizeEvery or more, nobody tells:
+	// plain Chord. Default StabilizeEvery/32.
+	Nudge time.Duration
+	// DeadFor is how long lookups go around a node that did not answer. Any message from it ends that. Default
+	// StabilizeEvery.
 	DeadFor time.Duration
 	// Backoff is the longest pause, drawn at random, after a token answered Busy, and the pause before a
 	// failed join is tried again. Default 100 ms.
@@ -90,6 +94,7 @@ func (c Config) withDefaults() Config {
 	set(&c.QueryTimeout, 500*time.Millisecond)
 	set(&c.Attempts, 3)
 	set(&c.SuspectTimeout, 150*time.Millisecond)
+	set(&c.Nudge, c.StabilizeEvery/32)
 	set(&c.DeadFor, c.StabilizeEvery)
 	set(&c.Backoff, 100*time.Millisecond)
 	set(&c.HopTimeout, 500*time.Millisecond)
@@ -133,6 +138,7 @@ func (c Config) Validate() error {
 		{"StabilizeEvery", c.StabilizeEvery},
 		{"QueryTimeout", c.QueryTimeout},
 		{"SuspectTimeout", c.SuspectTimeout},
+		{"Nudge", c.Nudge},
 		{"DeadFor", c.DeadFor},
 		{"Backoff", c.Backoff},
 		{"HopTimeout", c.HopTimeout},

@@ -16,8 +16,9 @@ type health struct {
 type condition struct {
 	rtt     time.Duration // smoothed; 0: not measured
 	suspect bool          // its connection is down
-	dead    time.Duration // until then it counts as dead
-	shunned time.Duration // until then lookups go around it
+	found   time.Duration // when it was found dead
+	dead    time.Duration // until then lookups go around it; 0: not dead
+	shunned time.Duration // until then lookups go around it, for it did not answer one of them
 }
 
 // heard notes a sign of life.
@@ -54,6 +55,15 @@ func (h *health) usable(node ident.NodeID, now time.Duration) bool {
 	}
 	c := h.nodes[node]
 	return !c.suspect && c.dead <= now && c.shunned <= now
+}
+
+// lives reports whether the node has not been found dead since it was last heard, and its connection is not down.
+func (h *health) lives(node ident.NodeID) bool {
+	if len(h.nodes) == 0 {
+		return true
+	}
+	c := h.nodes[node]
+	return c.dead == 0 && !c.suspect
 }
 
 // prune forgets nodes that the routing table does not name, so that the map is bounded by it.
@@ -103,9 +113,17 @@ func (r *Ring) timeout(node ident.NodeID) (time.Duration, int) {
 
 // bury passes the verdict that a node is dead: it did not answer though asked as often as the configuration says.
 func (r *Ring) bury(t Token) {
-	r.health.change(t.Node, func(c *condition) { c.dead = r.now + r.cfg.DeadFor })
-	r.dropFingers(t.Node)
-	r.tell(Event{Kind: NodeDead, Peer: t})
+	if !r.health.nodes[t.Node].isDead(r.now) {
+		r.tell(Event{Kind: NodeDead, Peer: t})
+		r.dropFingers(t.Node)
+	}
+	r.health.change(t.Node, func(c *condition) { c.found, c.dead = r.now, r.now+r.cfg.DeadFor })
 }
 
-func (r *Ring) isDead(node ident.NodeID) bool { return r.health.nodes[node].dead > r.now }
+func (c condition) isDead(now time.Duration) bool { return c.dead > now }
+
+// foundDead reports whether the node was found dead at or after the moment since, and has not been heard again.
+func (r *Ring) foundDead(node ident.NodeID, since time.Duration) bool {
+	c := r.health.nodes[node]
+	return c.dead != 0 && c.found >= since
+}

@@ -55,9 +55,10 @@ type member struct {
 	nextFix  int     // index in fingers that is fixed next
 	finding  bool    // a lookup for the place to join is in flight
 	due      time.Duration
-	lonesome bool // an AlarmOneMachine has been told
+	lonesome int // how many rounds the list has named no living machine but this one
 
 	op       op
+	began    time.Duration // when the present or last stabilization began
 	tries    int
 	peer     Token // who was asked
 	seq      uint64
@@ -93,13 +94,14 @@ func (r *Ring) successor(m *member) Token {
 	return m.list[0]
 }
 
-// ask starts a step of m, or its next part, with a question to a token. A token that sits on a node just found
-// dead counts as unanswered at once: a machine's death takes all its tokens.
+// ask starts a step of m, or its next part, with a question to a token. A machine's death takes all its tokens:
+// where a node was found dead in this very step, its next token in the list counts as dead without a question.
+// An older verdict does not do: the node may be back, and its token in the list a new one.
 func (r *Ring) ask(m *member, step op, peer Token) {
 	m.op, m.peer, m.tries = step, peer, 0
 	r.seq++
 	m.seq = r.seq
-	if r.isDead(peer.Node) {
+	if r.foundDead(peer.Node, m.began) && step == fromSuccessor {
 		r.died(m)
 		return
 	}
@@ -124,7 +126,7 @@ func (r *Ring) unanswered(m *member) {
 		r.transmit(m)
 		return
 	}
-	if m.peer.Node != r.self && !r.isDead(m.peer.Node) {
+	if m.peer.Node != r.self {
 		r.bury(m.peer)
 	}
 	r.died(m)
@@ -243,7 +245,7 @@ func inOrder(id ID, list []Token) bool {
 // whole, so a list goes on until it reaches enough machines; any prefix of a list that skips no principal
 // skips none.
 func (r *Ring) setList(m *member, head Token, rest []Token) {
-	want := min(r.cfg.DistinctNodes, r.others())
+	want := r.others(r.cfg.DistinctNodes)
 	list := append(r.scratch[:0], head)
 	distinct := r.countNew(list, 0)
 	for _, t := range rest {
@@ -257,11 +259,10 @@ func (r *Ring) setList(m *member, head Token, rest []Token) {
 		distinct += r.countNew(list, len(list)-1)
 	}
 	r.scratch = list
-	if distinct == 0 != m.lonesome {
-		m.lonesome = distinct == 0 && r.others() > 0
-		if m.lonesome {
-			r.tell(Event{Kind: AlarmOneMachine, Token: r.token(m)})
-		}
+	if distinct > 0 || want == 0 {
+		m.lonesome = 0
+	} else if m.lonesome++; m.lonesome == r.cfg.MaxSuccessors {
+		r.tell(Event{Kind: AlarmOneMachine, Token: r.token(m)}) // so many rounds mend any list that can be mended
 	}
 	if slices.Equal(list, m.list) {
 		return
@@ -271,12 +272,14 @@ func (r *Ring) setList(m *member, head Token, rest []Token) {
 	}
 	m.list = slices.Clone(list)
 	r.table.dirty = true
+	r.nudge(m)
 }
 
-// countNew returns 1 where list[i] is the first token of its node in the list, and that node is another one.
+// countNew returns 1 where list[i] is the first token of its node in the list, and that node is another one
+// that is not known to be dead.
 func (r *Ring) countNew(list []Token, i int) int {
 	node := list[i].Node
-	if node == r.self {
+	if node == r.self || !r.health.lives(node) {
 		return 0
 	}
 	for _, t := range list[:i] {

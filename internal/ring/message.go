@@ -23,6 +23,7 @@ const (
 	Route   Kind = 10 // the answer
 	Forward Kind = 11 // recursive lookup: pass it on
 	Found   Kind = 12 // its end, sent to the node that asked
+	Nudge   Kind = 13 // token From says to its predecessor To: my successor list has changed, stabilize soon
 )
 
 // Verdict is what the answer to a lookup's message means.
@@ -37,7 +38,7 @@ const (
 	Refused  Verdict = 5 // the token asked does not own the target; Pred: its predecessor, if that one may
 	Outside  Verdict = 6 // the node asked is in no ring; Claim: and lets the asker make one
 	TooFar   Verdict = 7 // the hop limit was reached
-	lastKind         = Found
+	lastKind         = Nudge
 	lastVerd         = TooFar
 )
 
@@ -89,4 +90,5 @@ func (k Kind) String() string {
 var kindNames = [lastKind + 1]string{
 	Query: "query", State: "state", Busy: "busy", Gone: "gone", Ping: "ping", Pong: "pong", Notify: "notify",
 	Leave: "leave", Find: "find", Route: "route", Forward: "forward", Found: "found",
+	Nudge: "nudge",
 }

@@ -208,6 +208,8 @@ func (r *Ring) handle(from ident.NodeID, msg *Message) {
 		r.onNotify(from, msg)
 	case Leave:
 		r.onLeave(from, msg)
+	case Nudge:
+		r.onNudge(from, msg)
 	case Find:
 		r.onFind(from, msg)
 	case Forward:

@@ -71,8 +71,20 @@ func (r *Ring) routes() *table {
 	return t
 }
 
-// others returns how many other nodes this one knows.
-func (r *Ring) others() int { return len(r.routes().nodes) }
+// others returns how many other nodes this one knows that have not been found dead, counting no further than
+// enough.
+func (r *Ring) others(enough int) int {
+	n := 0
+	for _, node := range r.routes().nodes {
+		if n >= enough {
+			break
+		}
+		if r.health.lives(node) {
+			n++
+		}
+	}
+	return n
+}
 
 // closestPrecedingNode returns a run of known tokens that precede target, in ring order, the closest usable one
 // last (SIGCOMM 2001, figure 4, over the tokens of all successor lists and finger tables of this node). It is

@@ -4,7 +4,7 @@ import "github.com/quorddb/quord/internal/ident"
 
 // stabilize begins the step by which a member learns of new and of dead successors (Zave 2017, section III).
 func (r *Ring) stabilize(m *member) {
-	m.due = r.nextRound(m)
+	m.began, m.due = r.now, r.nextRound(m)
 	if len(m.list) == 0 { // alone: the successor is m itself, which needs no question
 		if Between(m.id, m.pred.ID, m.id) && !m.pred.IsZero() {
 			r.ask(m, fromPredecessor, m.pred)
@@ -39,6 +39,22 @@ func (r *Ring) stabilizeFromPredecessor(m *member, state *Message) {
 	m.succEpoch = state.Epoch
 	m.due = min(m.due, r.now+r.cfg.StabilizeEvery/groups) // tell the tail of the list soon
 	r.finishStabilize(m)
+}
+
+// nudge tells m's predecessor that m's list has changed. It changes nothing but when the predecessor looks; a
+// chain of nudges ends where a list does not reach the change.
+func (r *Ring) nudge(m *member) {
+	if r.cfg.Nudge < r.cfg.StabilizeEvery && !m.pred.IsZero() && m.pred.ID != m.id {
+		r.send(m.pred.Node, Message{Kind: Nudge, To: m.pred.ID, From: m.id})
+	}
+}
+
+// onNudge hears that the successor's list has changed.
+func (r *Ring) onNudge(from ident.NodeID, msg *Message) {
+	m := r.member(msg.To)
+	if m != nil && m.phase == Member && len(m.list) > 0 && m.list[0] == (Token{ID: msg.From, Node: from}) {
+		m.due = min(m.due, r.now+r.cfg.Nudge)
+	}
 }
 
 // successorDied drops the head of the list and asks the next.
