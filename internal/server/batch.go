@@ -1,0 +1,293 @@
+package server
+
+import (
+	"sync/atomic"
+
+	"github.com/quorddb/quord/internal/request"
+)
+
+const (
+	// maxRunBytes and maxRunCommands bound one request, which is one entry of a log where it writes.
+	maxRunBytes    = 1 << 20
+	maxRunCommands = 256
+	// keepReply is the longest reply buffer that is kept for the next batch.
+	keepReply = 16 << 10
+	// scanTablets is the number of tablets of a batch up to which they are searched one by one.
+	scanTablets = 8
+)
+
+// batch is what a session executes together. Batches are pooled: an idle session has none. A batch belongs to one
+// session's goroutine; only Ended is called from others.
+type batch struct {
+	backend Backend
+	tablets int
+
+	calls []call
+	parts []place // of split calls, in the order of their calls
+	// partOf says for each key of a split call which of its parts the key is in; -1 stands for a value.
+	partOf []int32
+	bytes  int // of arguments
+
+	runs  []*run // all runs, also spare ones behind used
+	used  int
+	waves [][]*run
+	// last is the latest run of each tablet that the batch touches; lastOf finds it by tablet where there are many.
+	last   []*run
+	lastOf []int32
+
+	// inline holds the replies of calls that were answered on the spot, merged those of split calls.
+	inline, merged []byte
+	mark           int // where the reply of the call that is being planned begins in inline
+	out            []byte
+	largest        int // the longest reply of the batch
+	held           int // bytes of replies in memory that tablets have given
+	requests       int // submitted
+
+	submit  []*request.Request
+	asked   []*run // whose requests stand in submit
+	pending atomic.Int32
+	done    chan struct{}
+}
+
+// call is one command of a client.
+type call struct {
+	entry *entry
+	// where the reply is: inline, in one run, or in several parts.
+	kind     callKind
+	proto    uint8
+	muted    bool
+	rejected bool // refused before it was executed
+	where    place
+	from, to int // of inline, or of parts
+	keys     int // where the call's keys begin in partOf
+}
+
+type callKind uint8
+
+const (
+	inlineCall callKind = iota
+	runCall
+	splitCall
+)
+
+// place is the reply of one command of a run.
+type place struct {
+	run *run
+	at  int
+}
+
+// run is consecutive commands of the batch on one tablet, all reads or all writes.
+type run struct {
+	request.Request
+	wave, bytes int
+	executed    bool
+	// own are reply buffers that the batch owns and that Backend.TryRead may fill again.
+	own [][]byte
+}
+
+func newBatch(s *Server) *batch {
+	return &batch{backend: s.backend, tablets: s.tablets, done: make(chan struct{}, 1)}
+}
+
+// Ended is told by the backend that a request of the wave has ended.
+func (b *batch) Ended(*request.Request) {
+	if b.pending.Add(-1) == 0 {
+		b.done <- struct{}{}
+	}
+}
+
+// add appends a command to the latest run of its tablet, or begins a run, and returns where the reply will be.
+func (b *batch) add(tablet uint32, write bool, args [][]byte, size int) place {
+	r, at := b.latest(tablet)
+	if r == nil || r.Write != write || r.bytes+size > maxRunBytes || len(r.Commands) >= maxRunCommands {
+		wave := 0
+		if r != nil {
+			wave = r.wave + 1
+		}
+		r = b.begin(tablet, write, wave)
+		if at < 0 {
+			b.remember(tablet, r)
+		} else {
+			b.last[at] = r
+		}
+	}
+	r.Commands = append(r.Commands, args)
+	r.bytes += size
+	return place{run: r, at: len(r.Commands) - 1}
+}
+
+// latest returns the latest run of a tablet and its index in last; -1 when the tablet is new.
+func (b *batch) latest(tablet uint32) (*run, int) {
+	if len(b.last) > scanTablets {
+		if i := b.lastOf[tablet]; i > 0 {
+			return b.last[i-1], int(i - 1)
+		}
+		return nil, -1
+	}
+	for i := len(b.last) - 1; i >= 0; i-- {
+		if b.last[i].Tablet == tablet {
+			return b.last[i], i
+		}
+	}
+	return nil, -1
+}
+
+// remember notes the first run of a tablet.
+func (b *batch) remember(tablet uint32, r *run) {
+	b.last = append(b.last, r)
+	switch n := len(b.last); {
+	case n <= scanTablets:
+	case n == scanTablets+1:
+		if b.lastOf == nil {
+			b.lastOf = make([]int32, b.tablets)
+		}
+		for i, r := range b.last {
+			b.lastOf[r.Tablet] = int32(i + 1)
+		}
+	default:
+		b.lastOf[tablet] = int32(n)
+	}
+}
+
+func (b *batch) begin(tablet uint32, write bool, wave int) *run {
+	if b.used == len(b.runs) {
+		b.runs = append(b.runs, &run{})
+	}
+	r := b.runs[b.used]
+	b.used++
+	r.Request = request.Request{Tablet: tablet, Write: write, Commands: r.Commands[:0], Owner: b}
+	r.wave, r.bytes, r.executed = wave, 0, false
+	for wave >= len(b.waves) {
+		b.waves = append(b.waves, nil)
+	}
+	b.waves[wave] = append(b.waves[wave], r)
+	return r
+}
+
+// execute runs the waves one after the other. Once the replies take more than limit bytes it stops: what is left is
+// executed run by run when its replies are due (finish), and those before it have been written out.
+func (b *batch) execute(limit int) {
+	for _, wave := range b.waves {
+		if len(wave) == 0 || b.held > limit {
+			return
+		}
+		for _, r := range wave {
+			if r.Write || !b.tryRead(r) {
+				b.ask(r)
+			} else if b.held > limit {
+				b.submit, b.asked = b.submit[:0], b.asked[:0]
+				return
+			}
+		}
+		b.await()
+	}
+}
+
+// finish executes a run that execute has left. It is called in the order of the commands, so what came before it on
+// its tablet is done.
+func (b *batch) finish(r *run) {
+	if r.executed {
+		return
+	}
+	if r.Write || !b.tryRead(r) {
+		b.ask(r)
+		b.await()
+	}
+}
+
+// await submits the requests of b.submit and waits until all have ended.
+func (b *batch) await() {
+	if len(b.submit) == 0 {
+		return
+	}
+	b.pending.Store(int32(len(b.submit)))
+	b.backend.Submit(b.submit)
+	<-b.done
+	b.requests += len(b.submit)
+	for _, r := range b.asked {
+		b.settle(r)
+	}
+	b.submit, b.asked = b.submit[:0], b.asked[:0]
+}
+
+func (b *batch) ask(r *run) {
+	b.submit = append(b.submit, &r.Request)
+	b.asked = append(b.asked, r)
+}
+
+// tryRead offers a run of reads to the backend.
+func (b *batch) tryRead(r *run) bool {
+	r.Replies = r.own[:0]
+	if !b.backend.TryRead(&r.Request) {
+		r.Replies = nil
+		return false
+	}
+	if r.Failure == nil {
+		r.own = r.Replies
+	}
+	b.settle(r)
+	return true
+}
+
+// settle takes note of an ended run. An answer that does not fit the question must not be given to a client.
+func (b *batch) settle(r *run) {
+	r.executed = true
+	if r.Failure == nil && len(r.Replies) != len(r.Commands) {
+		r.Failure = &request.Failure{Code: request.Err, Message: "internal error: the replies do not fit the commands"}
+		if r.Write {
+			r.Failure.Code = request.Uncertain
+		}
+	}
+	if r.Failure != nil {
+		return
+	}
+	for _, reply := range r.Replies {
+		b.held += len(reply)
+		b.largest = max(b.largest, len(reply))
+	}
+}
+
+// clear forgets all commands, so that the batch can be used again. out stays.
+func (b *batch) clear() {
+	clear(b.calls)
+	b.calls, b.parts, b.partOf, b.bytes = b.calls[:0], b.parts[:0], b.partOf[:0], 0
+	if len(b.last) > scanTablets {
+		for _, r := range b.last {
+			b.lastOf[r.Tablet] = 0
+		}
+	}
+	b.last = b.last[:0]
+	for _, r := range b.runs[:b.used] {
+		clear(r.Commands)
+		r.Replies, r.Failure = nil, nil
+		for i := range r.own {
+			if cap(r.own[i]) > keepReply {
+				r.own[i] = nil
+			}
+		}
+	}
+	b.used = 0
+	for w := range b.waves {
+		if len(b.waves[w]) == 0 {
+			break
+		}
+		b.waves[w] = b.waves[w][:0]
+	}
+	b.inline, b.merged = shrink(b.inline), shrink(b.merged)
+	b.held, b.largest, b.requests = 0, 0, 0
+}
+
+// drop gives back a long reply that has been written out.
+func (p place) drop() {
+	if r := p.run; r.Failure == nil && len(r.Replies[p.at]) > keepReply {
+		r.Replies[p.at] = nil
+	}
+}
+
+// shrink empties a buffer and drops one that has become large.
+func shrink(b []byte) []byte {
+	if cap(b) > 4*keepReply {
+		return nil
+	}
+	return b[:0]
+}
