@@ -54,13 +54,6 @@ func appendInt(out []byte, n int64) []byte {
 	return append(out, "\r\n"...)
 }
 
-func appendBool(out []byte, b bool) []byte {
-	if b {
-		return append(out, ":1\r\n"...)
-	}
-	return append(out, ":0\r\n"...)
-}
-
 func appendBulk[T string | []byte](out []byte, b T) []byte {
 	out = appendHeader(out, '$', len(b))
 	out = append(out, b...)
