@@ -12,6 +12,7 @@ import (
 	"github.com/quorddb/quord/internal/command/gen"
 	"github.com/quorddb/quord/internal/command/memview"
 	"github.com/quorddb/quord/internal/record"
+	"github.com/quorddb/quord/internal/resp"
 )
 
 const maxValue = 1 << 20
@@ -49,11 +50,28 @@ func do(t *testing.T, r *Redis, args ...string) []byte {
 func TestEvaluationAgreesWithRedis(t *testing.T) {
 	redis := newTestRedis(t)
 	for s := *seed; s < *seed+uint64(*seeds); s++ {
-		t.Run(fmt.Sprintf("seed=%d", s), func(t *testing.T) { compare(t, redis, s) })
+		t.Run(fmt.Sprintf("seed=%d", s), func(t *testing.T) { compare(t, redis, s, asIs) })
 	}
 }
 
-func compare(t *testing.T, redis *Redis, seed uint64) {
+// Most clients still speak RESP2: what they get is converted, and must be what Redis would have sent.
+func TestEvaluationAgreesWithRedisInRESP2(t *testing.T) {
+	redis := newTestRedis(t)
+	do(t, redis, "HELLO", "2")
+	compare(t, redis, *seed, func(reply []byte) []byte {
+		down, err := resp.Downgrade(nil, reply)
+		if err != nil {
+			t.Fatalf("%q cannot be converted: %v", reply, err)
+		}
+		return down
+	})
+}
+
+func asIs(reply []byte) []byte { return reply }
+
+// compare gives Redis and evaluation the commands of one seed; convert is what happens to a reply on its way to the
+// client.
+func compare(t *testing.T, redis *Redis, seed uint64, convert func([]byte) []byte) {
 	do(t, redis, "FLUSHALL")
 	view := &memview.View{Max: maxValue}
 	sequence := gen.New(gen.Config{Seed: seed, Now: time.Now().UnixMilli(), MaxValue: maxValue, Lists: true})
@@ -66,7 +84,7 @@ func compare(t *testing.T, redis *Redis, seed uint64) {
 			t.Fatalf("command %d, %s: %v", i, gen.Format(args), err)
 		}
 		view.Time = time.Now().UnixMilli()
-		got := evaluate(view, args)
+		got := convert(evaluate(view, args))
 		if !gen.Same(args, want, got) {
 			t.Fatalf("command %d of seed %d differs from Redis:\n%s\nredis: %s\nquord: %s\nbefore that:\n%s",
 				i, seed, gen.Format(args), shorten(want), shorten(got), concerning(history))

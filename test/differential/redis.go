@@ -22,7 +22,7 @@ const (
 	startTries = 3
 )
 
-// Redis is a redis-server of our own and a connection to it that speaks RESP3.
+// Redis is a redis-server of our own and a connection to it, which begins in RESP3.
 type Redis struct {
 	cmd  *exec.Cmd
 	conn net.Conn
@@ -126,6 +126,9 @@ func readReply(r *bufio.Reader, out []byte) ([]byte, error) {
 	case '$', '=':
 		if numErr != nil {
 			return nil, numErr
+		}
+		if n < 0 {
+			return out, nil // the null of RESP2
 		}
 		body := make([]byte, n+2)
 		if _, err := io.ReadFull(r, body); err != nil {
