@@ -1,8 +1,6 @@
 package command
 
-import (
-	"math"
-)
+import "math"
 
 // ExpireBound is the most keys that one evaluation of the internal command _EXPIRE removes.
 const ExpireBound = 1024
