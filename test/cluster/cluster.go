@@ -225,19 +225,22 @@ func (c *Cluster) ask(ctx context.Context, n *Node, into any, args ...string) er
 
 // WaitHealthy asks a node for its status until the cluster is healthy and, where more is given, more holds too.
 func (c *Cluster) WaitHealthy(ctx context.Context, n *Node, more func(admin.Status) bool) (admin.Status, error) {
+	return c.WaitStatus(ctx, n, func(s admin.Status) bool { return s.Healthy && (more == nil || more(s)) })
+}
+
+// WaitStatus asks a node for its status until it is as wanted.
+func (c *Cluster) WaitStatus(ctx context.Context, n *Node, wanted func(admin.Status) bool) (admin.Status, error) {
 	var last string
 	for {
 		s, err := c.Status(ctx, n)
-		switch {
-		case err != nil:
-			last = err.Error()
-		case s.Healthy && (more == nil || more(s)):
+		if err == nil && wanted(s) {
 			return s, nil
-		default:
-			last = fmt.Sprintf("%+v", s)
+		}
+		if last = fmt.Sprintf("%+v", s); err != nil {
+			last = err.Error()
 		}
 		if err := n.pause(ctx, statusEvery); err != nil {
-			return s, fmt.Errorf("asked %s until the cluster is healthy: %w; at last: %s", n.Name, err, last)
+			return s, fmt.Errorf("asked %s for its status: %w; at last: %s", n.Name, err, last)
 		}
 	}
 }
