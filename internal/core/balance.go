@@ -1,0 +1,257 @@
+package core
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"github.com/quorddb/quord/internal/ident"
+	"github.com/quorddb/quord/internal/placement"
+	"github.com/quorddb/quord/internal/registry"
+	"github.com/quorddb/quord/internal/ring"
+	"github.com/quorddb/quord/internal/tablet"
+)
+
+const (
+	balanceEvery = 50 * time.Millisecond
+	// perRound is how many tablets are compared with the ring's wish at a time: many while something has changed
+	// lately, few while nothing has.
+	perRoundBusy = 256
+	perRoundIdle = 32
+	// maxAdding bounds the tablets led here that wait for new replicas to catch up, and so the transfers that
+	// this node sets off.
+	maxAdding = 64
+	// walkAge is how old what the ring said about a tablet may be.
+	walkAge = 5 * time.Second
+	// maxLookups bounds the ring's lookups that the balance has under way.
+	maxLookups = 64
+)
+
+// wish is what the ring wants for a tablet that this node leads, and how far it is.
+type wish struct {
+	targets []ident.NodeID
+	since   time.Duration // when they last changed
+	step    tablet.Step
+	why     string
+
+	walk    []ring.Token // what a lookup said, for a point that no token of this node owns
+	walkAt  time.Duration
+	looking bool
+}
+
+// moving reports whether replicas of the tablet are being changed.
+func (w *wish) moving() bool {
+	switch w.step {
+	case tablet.Adding, tablet.Catching, tablet.Changing:
+		return true
+	}
+	return false
+}
+
+// balance is where the comparison of the tablets with the ring stands.
+type balance struct {
+	next    int // the tablet that is looked at next
+	lookups map[uint64]*place
+	// busyUntil is until when many tablets are looked at in a round.
+	busyUntil time.Duration
+	// silent holds the tokens of the members that count although the ring may have given them up.
+	silent []ring.Token
+}
+
+func (b *balance) changed(now time.Duration) { b.busyUntil = now + 10*time.Second }
+
+// tickBalance compares some of the tablets that this node leads with what the ring wants.
+func (c *Core) tickBalance() {
+	if c.ring == nil || c.member.phase < phaseUp && len(c.registry.Members()) > 1 {
+		return
+	}
+	b := &c.balance
+	b.silent = b.silent[:0]
+	for _, m := range c.registry.Members() {
+		if c.counts(&m) && !c.live(m.ID) {
+			b.silent = append(b.silent, m.RingTokens()...)
+		}
+	}
+	adding := 0
+	for _, p := range c.places {
+		if p.led && (p.wish.step == tablet.Adding || p.wish.step == tablet.Catching) {
+			adding++
+		}
+	}
+	if c.system.led {
+		c.reconcile(c.system, c.systemTargets(), 1)
+	}
+	n := perRoundIdle
+	if c.now.Mono < b.busyUntil {
+		n = perRoundBusy
+	}
+	for range min(n, len(c.places)) {
+		p := c.places[b.next%len(c.places)]
+		b.next = (b.next + 1) % len(c.places)
+		if !p.led || p.group == nil || !p.group.Serving() {
+			continue
+		}
+		targets := c.targets(p)
+		if len(targets) == 0 {
+			continue
+		}
+		was := p.wish.step
+		c.reconcile(p, targets, maxAdding-adding)
+		if p.wish.step == tablet.Adding && was != tablet.Adding {
+			adding++
+		}
+		if p.wish.step != tablet.Settled {
+			b.busyUntil = max(b.busyUntil, c.now.Mono+time.Second)
+		}
+	}
+}
+
+// reconcile takes the next step towards the targets once they have stood for the settling time.
+func (c *Core) reconcile(p *place, targets []ident.NodeID, add int) {
+	w := &p.wish
+	if !slices.Equal(targets, w.targets) {
+		w.targets, w.since = targets, c.now.Mono
+		c.balance.changed(c.now.Mono)
+	}
+	if c.now.Mono < w.since+c.cfg.Settle {
+		return
+	}
+	w.step, w.why = p.group.Plan(c.now.Mono, targets, c.live, add)
+	c.touch(p)
+}
+
+// targets returns the nodes that the ring wants for a tablet; nil while the ring has not answered.
+func (c *Core) targets(p *place) []ident.NodeID {
+	walk := c.walk(p)
+	if walk == nil {
+		return nil
+	}
+	tokens := make([]ring.Token, 0, len(walk)+len(c.balance.silent))
+	for _, t := range walk {
+		if m, ok := c.registry.Member(t.Node); ok && c.counts(&m) {
+			tokens = append(tokens, t)
+		}
+	}
+	tokens = append(tokens, c.balance.silent...)
+	n := c.registry.Settings().Replicas
+	sortFrom(tokens, c.point(p.tablet))
+	tokens = slices.CompactFunc(tokens, func(a, b ring.Token) bool { return a.ID == b.ID })
+	targets := placement.FirstOf(tokens, n, c.registry.Zone)
+	if len(targets) < n {
+		// What the ring shows here is too short, or too many of it do not count. The registry knows the rest.
+		all := c.registry.Tokens(c.counts)
+		placement.Sort(all)
+		targets = placement.Targets(c.point(p.tablet), all, n, c.registry.Zone)
+	}
+	return targets
+}
+
+// sortFrom sorts tokens clockwise from a point.
+func sortFrom(tokens []ring.Token, from ring.ID) {
+	before := func(id ring.ID) bool { return bytes.Compare(id[:], from[:]) < 0 }
+	slices.SortFunc(tokens, func(a, b ring.Token) int {
+		if x, y := before(a.ID), before(b.ID); x != y {
+			if x {
+				return 1
+			}
+			return -1
+		}
+		return bytes.Compare(a.ID[:], b.ID[:])
+	})
+}
+
+// walk returns the tokens from a tablet's point on, as the ring shows them: at once where a token of this node owns
+// the point, else from a lookup that was made lately.
+func (c *Core) walk(p *place) []ring.Token {
+	if own := c.ring.Walk(c.point(p.tablet)); own != nil {
+		p.wish.walk = nil
+		return own
+	}
+	w := &p.wish
+	if (w.walk == nil || c.now.Mono > w.walkAt+walkAge) && !w.looking && len(c.balance.lookups) < maxLookups {
+		w.looking = true
+		if c.balance.lookups == nil {
+			c.balance.lookups = map[uint64]*place{}
+		}
+		c.balance.lookups[c.ring.Lookup(c.now.Mono, c.point(p.tablet), ring.Recursive, 0)] = p
+		c.takeRing()
+	}
+	return w.walk
+}
+
+// walked takes the ring's answer.
+func (c *Core) walked(res *ring.Result) bool {
+	p, ok := c.balance.lookups[res.Ticket]
+	if !ok {
+		return false
+	}
+	delete(c.balance.lookups, res.Ticket)
+	p.wish.looking = false
+	if res.Err == nil {
+		p.wish.walk = append([]ring.Token{res.Owner}, res.Successors...)
+		p.wish.walkAt = c.now.Mono
+	}
+	return true
+}
+
+// systemTargets are the nodes that should hold the system group: five, or three, or as many as there are below
+// that. Those that hold it stay.
+func (c *Core) systemTargets() []ident.NodeID {
+	var voters, others []ident.NodeID
+	for _, m := range c.registry.Members() {
+		if !c.counts(&m) || m.State == registry.Joining {
+			continue
+		}
+		if r, ok := c.system.group.Descriptor().Find(m.ID); ok && r.Role != tablet.Outgoing {
+			voters = append(voters, m.ID)
+		} else {
+			others = append(others, m.ID)
+		}
+	}
+	if i := slices.Index(voters, c.self); i > 0 {
+		voters[0], voters[i] = voters[i], voters[0]
+	}
+	all := append(voters, others...)
+	size := len(all)
+	switch {
+	case size >= 5:
+		size = 5
+	case size == 4:
+		size = 3
+	}
+	return all[:size]
+}
+
+// takeRing takes what the ring wants done.
+func (c *Core) takeRing() {
+	for {
+		e := c.ring.Take()
+		if len(e.Messages) == 0 && len(e.Results) == 0 && len(e.Events) == 0 {
+			return
+		}
+		for i := range e.Messages {
+			m := &e.Messages[i]
+			c.sendRing(m)
+		}
+		for i := range e.Events {
+			c.ringEvent(&e.Events[i])
+		}
+		results := slices.Clone(e.Results)
+		for i := range results {
+			if !c.looked(&results[i]) && !c.walked(&results[i]) {
+				c.traced(&results[i])
+			}
+		}
+	}
+}
+
+func (c *Core) ringEvent(e *ring.Event) {
+	level := Debug
+	if e.Alarm() {
+		level = Warn
+	}
+	if e.Kind == ring.SuccessorChanged || e.Kind == ring.PredecessorChange || e.Kind == ring.Joined {
+		c.balance.changed(c.now.Mono)
+	}
+	c.tell(level, "ring: "+e.Kind.String(), "token", e.Token, "peer", e.Peer, "error", e.Err)
+}

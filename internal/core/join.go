@@ -1,0 +1,340 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/quorddb/quord/internal/ident"
+	"github.com/quorddb/quord/internal/registry"
+	"github.com/quorddb/quord/internal/ring"
+	"github.com/quorddb/quord/internal/wire"
+)
+
+// phase is how far a node is on its way into a cluster, and out of it.
+type phase uint8
+
+const (
+	phaseAlone    phase = iota // in no cluster: asks the nodes that it can reach for their registry
+	phaseAdmitted              // wants to be in the registry, with its present boot and addresses
+	phaseRing                  // its tokens join the ring
+	phaseUp                    // the registry says up, or is about to
+	phaseLeaving               // hands over what it holds
+	phaseGone                  // left, or was removed
+)
+
+const callEvery = 300 * time.Millisecond
+
+// Joiner is what this node says of itself when it asks to be admitted, but for its tokens.
+func (cfg *Config) Joiner() registry.Joiner {
+	return registry.Joiner{
+		ID: ident.NodeOf(cfg.Key), Key: cfg.Key, Addresses: cfg.Addresses, Zone: cfg.Zone, Weight: cfg.Weight,
+		Boot: cfg.Boot, Format: Format,
+	}
+}
+
+// resume begins the life of a node that is a member already.
+func (c *Core) resume() error {
+	c.member.started = c.now.Mono
+	self, ok := c.registry.Member(c.self)
+	if !ok {
+		if _, gone := c.registry.Removed(c.self); gone {
+			return fmt.Errorf("this node was removed from cluster %s for good; start it with an empty data directory to join as a new node", c.Cluster())
+		}
+		c.member.phase = phaseAdmitted // it had learned of the cluster, and was stopped before it was admitted
+		return nil
+	}
+	if err := c.makeRing(&self); err != nil {
+		return err
+	}
+	c.member.phase = phaseAdmitted
+	if len(c.registry.Members()) == 1 {
+		if err := c.ring.Create(c.now.Mono); err != nil {
+			return fmt.Errorf("make the ring: %w", err)
+		}
+	} else if err := c.ring.Revive(c.now.Mono, c.memberIDs()); err != nil {
+		return fmt.Errorf("join the ring again: %w", err)
+	}
+	c.takeRing()
+	return nil
+}
+
+func (c *Core) makeRing(self *registry.Member) error {
+	var tokens []ring.ID
+	for _, t := range self.RingTokens() {
+		tokens = append(tokens, t.ID)
+	}
+	r, err := ring.New(c.cfg.Ring, c.self, tokens, c.rand.Uint64())
+	if err != nil {
+		return fmt.Errorf("make the ring: %w", err)
+	}
+	c.ring = r
+	for id, p := range c.peers {
+		if p.up {
+			r.NodeUp(c.now.Mono, id)
+		}
+	}
+	return nil
+}
+
+// tickJoin takes the next step into the cluster.
+func (c *Core) tickJoin() {
+	m := &c.member
+	switch m.phase {
+	case phaseAlone:
+		if c.registry == nil && len(m.seeds) > 0 && c.now.Mono >= m.asked+callEvery {
+			m.asked = c.now.Mono
+			c.out.Add(m.seeds[c.rand.IntN(len(m.seeds))], false, wire.Ask{})
+		}
+	case phaseAdmitted:
+		c.admit()
+	case phaseRing:
+		if c.ringJoined() {
+			c.setUp()
+		}
+	case phaseLeaving:
+		c.tickLeave()
+	}
+}
+
+// call asks for a change of the registry, one at a time, and not too often.
+func (c *Core) call(cmd registry.Command, done func(error)) {
+	m := &c.member
+	if m.calling || c.now.Mono < m.callAt {
+		return
+	}
+	m.calling = true
+	c.Change(cmd, func(err error) {
+		m.calling, m.callAt = false, c.now.Mono+callEvery
+		done(err)
+	})
+}
+
+// admit makes the registry name this node with its present boot and addresses.
+func (c *Core) admit() {
+	if self, ok := c.registry.Member(c.self); ok {
+		if self.Boot == c.cfg.Boot && self.Addresses == c.cfg.Addresses && self.Zone == c.cfg.Zone {
+			c.admitted(&self)
+			return
+		}
+		j := c.cfg.Joiner()
+		update := registry.UpdateOf(j)
+		c.call(registry.Command{Update: &update}, c.judge)
+		return
+	}
+	if c.member.calling || c.now.Mono < c.member.callAt {
+		return // choosing tokens is work
+	}
+	j := c.cfg.Joiner()
+	tokens, chosenFor, err := c.registry.Choose(c.cfg.Key, c.cfg.Zone, c.cfg.Tokens, c.cfg.Weight)
+	if err != nil {
+		c.fail(fmt.Errorf("choose tokens: %w", err))
+		return
+	}
+	j.Tokens = tokens
+	c.call(registry.Command{Admit: &registry.Admit{Joiner: j, Ring: chosenFor}}, c.judge)
+}
+
+// judge hears how the registry took this node. What cannot pass with time ends the node.
+func (c *Core) judge(err error) {
+	var refusal *registry.Error
+	switch {
+	case err == nil, errors.Is(err, registry.ErrStale):
+		c.askAll()
+	case errors.As(err, &refusal):
+		c.fail(fmt.Errorf("the cluster does not take this node: %w", err))
+	default:
+		c.tell(Info, "waiting to be admitted to the cluster", "because", err.Error())
+	}
+}
+
+// askAll asks the connected members for their registry.
+func (c *Core) askAll() {
+	for _, id := range c.memberIDs() {
+		if id != c.self && c.live(id) {
+			c.out.Add(id, false, wire.Ask{})
+		}
+	}
+}
+
+func (c *Core) admitted(self *registry.Member) {
+	if c.ring == nil {
+		if err := c.makeRing(self); err != nil {
+			c.fail(err)
+			return
+		}
+		var contacts []ident.NodeID
+		for _, id := range c.memberIDs() {
+			if id != c.self {
+				contacts = append(contacts, id)
+			}
+		}
+		if err := c.ring.Join(c.now.Mono, contacts); err != nil {
+			c.fail(fmt.Errorf("join the ring: %w", err))
+			return
+		}
+		c.takeRing()
+		c.tell(Info, "admitted to the cluster", "cluster", c.Cluster(), "tokens", len(self.Tokens))
+	}
+	c.member.phase = phaseRing
+	if self.State == registry.Leaving {
+		c.member.phase = phaseLeaving
+	}
+}
+
+// ringJoined reports whether all tokens of this node stand in the ring.
+func (c *Core) ringJoined() bool {
+	for _, t := range c.ring.State().Tokens {
+		if t.Phase != ring.Member {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *Core) setUp() {
+	self, ok := c.registry.Member(c.self)
+	if !ok {
+		return
+	}
+	if self.State == registry.Up {
+		c.member.phase = phaseUp
+		c.tell(Info, "up: the ring has absorbed this node", "members", len(c.registry.Members()))
+		return
+	}
+	c.call(registry.Command{SetState: &registry.SetState{ID: c.self, State: registry.Up, Boot: c.cfg.Boot}}, func(err error) {
+		if err != nil {
+			c.tell(Info, "waiting to be up in the registry", "because", err.Error())
+		}
+		c.askAll()
+	})
+}
+
+// state notices what the registry says of this node.
+func (m *membership) state(c *Core, s registry.State) {
+	switch {
+	case m.phase == phaseUp && s == registry.Down:
+		m.phase = phaseRing // others took it for gone; it says that it is not
+	case (m.phase == phaseUp || m.phase == phaseRing) && s == registry.Leaving:
+		m.phase = phaseLeaving
+		c.tell(Info, "leaving: what this node holds is handed over")
+	}
+}
+
+// Ready says nil when the node is a member that serves, or else what it waits for.
+func (c *Core) Ready() error {
+	switch {
+	case c.fatal != nil:
+		return c.fatal
+	case c.member.phase == phaseAlone:
+		return errors.New("no member of the cluster has answered yet")
+	case c.member.phase == phaseAdmitted:
+		return errors.New("waiting to be admitted to the cluster")
+	case c.member.phase == phaseRing:
+		return errors.New("waiting for the ring to absorb this node")
+	case c.member.phase == phaseGone:
+		return errors.New("this node has left the cluster")
+	}
+	for _, p := range c.places {
+		if p.sink != nil || p.group != nil && !p.group.Initialized() {
+			return errors.New("catching up with the tablets that this node is to hold")
+		}
+	}
+	return nil
+}
+
+// registryIn takes a registry that another node sent.
+func (c *Core) registryIn(b []byte) {
+	reg, err := registry.Decode(b)
+	if err != nil {
+		c.tell(Warn, "another node sent a damaged registry", "error", err)
+		return
+	}
+	if c.registry != nil && reg.Cluster() != c.registry.Cluster() {
+		c.tell(Warn, "another node sent the registry of another cluster", "cluster", reg.Cluster())
+		return
+	}
+	first := c.registry == nil
+	if first {
+		if _, gone := reg.Removed(c.self); gone {
+			c.fail(fmt.Errorf("this node was removed from cluster %s for good; start it with an empty data directory to join as a new node", reg.Cluster()))
+			return
+		}
+	}
+	c.adoptRegistry(reg)
+	if first && c.registry != nil {
+		c.unfold(reg.Settings().Tablets)
+		c.member.phase, c.member.started = phaseAdmitted, c.now.Mono
+		c.tell(Info, "found the cluster", "cluster", reg.Cluster(), "members", len(reg.Members()),
+			"replicas", reg.Settings().Replicas, "tablets", reg.Settings().Tablets, "replace_after", reg.Settings().ReplaceAfter)
+	}
+}
+
+// Leave makes the node hand over all that it holds and leave the cluster. done is told when it has, or that it cannot.
+func (c *Core) Leave(done func(error)) {
+	if c.registry == nil {
+		done(errors.New("this node is in no cluster"))
+		return
+	}
+	if c.member.left != nil {
+		done(errors.New("this node is leaving already"))
+		return
+	}
+	c.member.left = done
+	c.Change(registry.Command{SetState: &registry.SetState{ID: c.self, State: registry.Leaving, Boot: c.cfg.Boot}}, func(err error) {
+		if err != nil {
+			c.member.left = nil
+			done(err)
+			return
+		}
+		c.askAll()
+	})
+}
+
+// Holds returns how many replicas this node holds, the system group's included.
+func (c *Core) Holds() int {
+	n := 0
+	for _, p := range c.places {
+		if p.group != nil {
+			n++
+		}
+	}
+	if c.system.group != nil {
+		n++
+	}
+	return n
+}
+
+// tickLeave waits until nothing is left here, then takes the node out of the ring and the registry.
+func (c *Core) tickLeave() {
+	if c.Holds() > 0 {
+		return
+	}
+	c.ring.Leave(c.now.Mono)
+	c.takeRing()
+	c.call(registry.Command{Remove: &registry.Remove{ID: c.self, Force: true}}, func(err error) {
+		if err != nil {
+			c.tell(Info, "waiting to be taken out of the registry", "because", err.Error())
+			return
+		}
+		c.removed()
+	})
+}
+
+// ErrLeft is what a node ends with when it has left its cluster, or was removed from it.
+var ErrLeft = errors.New("this node has left the cluster")
+
+func (c *Core) removed() {
+	if c.member.phase == phaseGone {
+		return
+	}
+	c.member.phase = phaseGone
+	if done := c.member.left; done != nil {
+		c.member.left = nil
+		done(nil)
+	}
+	c.tell(Info, "this node is no member of the cluster any more")
+	if c.fatal == nil {
+		c.fatal = ErrLeft
+	}
+}

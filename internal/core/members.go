@@ -1,0 +1,314 @@
+package core
+
+import (
+	"slices"
+	"time"
+
+	"github.com/quorddb/quord/internal/ident"
+	"github.com/quorddb/quord/internal/kv"
+	"github.com/quorddb/quord/internal/placement"
+	"github.com/quorddb/quord/internal/registry"
+	"github.com/quorddb/quord/internal/ring"
+	"github.com/quorddb/quord/internal/tablet"
+	"github.com/quorddb/quord/internal/tabletime"
+	"github.com/quorddb/quord/internal/wire"
+)
+
+const (
+	pulseEvery = time.Second
+	pulseSoon  = 150 * time.Millisecond
+	// markDownAfter is how long the system group's leader sees no connection to a member before it says so in the
+	// registry. The grace before its share is copied elsewhere counts from there.
+	markDownAfter = 2 * time.Second
+	watchEvery    = 250 * time.Millisecond
+)
+
+// peer is what this node knows of another one, a member or not.
+type peer struct {
+	up    bool
+	boot  uint64
+	since time.Duration // when up last changed
+	pulse wire.Pulse    // the last one
+	heard time.Duration // when it came; 0: never since it is up
+	// downSince is when this node saw the registry call it down.
+	downSince time.Duration
+}
+
+// membership is what time demands of a member.
+type membership struct {
+	phase     phase
+	pulseAt   time.Duration
+	watchAt   time.Duration
+	tickAt    time.Duration
+	balanceAt time.Duration
+	seeds     []ident.NodeID
+	asked     time.Duration // when a seed was last asked for the registry
+	calling   bool          // a change of the registry is under way
+	callAt    time.Duration // not before
+	marking   map[ident.NodeID]bool
+	left      func(error) // told when leaving has ended
+	started   time.Duration
+}
+
+func (m *membership) pulseSoon(now time.Duration) { m.pulseAt = min(m.pulseAt, now+pulseSoon) }
+
+func (c *Core) peer(id ident.NodeID) *peer {
+	p := c.peers[id]
+	if p == nil {
+		p = &peer{since: c.now.Mono}
+		c.peers[id] = p
+	}
+	return p
+}
+
+// live reports whether a node is connected; this one is.
+func (c *Core) live(id ident.NodeID) bool {
+	if id == c.self {
+		return true
+	}
+	p := c.peers[id]
+	return p != nil && p.up
+}
+
+// memberIDs returns the members that this node knows, this one included.
+func (c *Core) memberIDs() []ident.NodeID {
+	if c.registry == nil {
+		return slices.Clone(c.member.seeds)
+	}
+	members := c.registry.Members()
+	ids := make([]ident.NodeID, len(members))
+	for i := range members {
+		ids[i] = members[i].ID
+	}
+	return ids
+}
+
+// PeerUp says that a node is connected. A boot other than the last one seen means that it is another process: what
+// the earlier one led has no leader.
+func (c *Core) PeerUp(id ident.NodeID, boot uint64, wall int64, inCluster bool) {
+	p := c.peer(id)
+	if p.boot != 0 && p.boot != boot {
+		c.nodeLost(id)
+	}
+	p.up, p.boot, p.since, p.heard = true, boot, c.now.Mono, 0
+	p.pulse = wire.Pulse{Wall: wall}
+	if wall != 0 {
+		p.heard = c.now.Mono
+	}
+	if c.registry == nil && inCluster && !slices.Contains(c.member.seeds, id) {
+		c.member.seeds = append(c.member.seeds, id)
+	}
+	if c.ring != nil {
+		c.ring.NodeUp(c.now.Mono, id)
+		c.takeRing()
+	}
+	c.member.pulseSoon(c.now.Mono)
+}
+
+// PeerDown says that the connection to a node has ended.
+func (c *Core) PeerDown(id ident.NodeID) {
+	p := c.peer(id)
+	if !p.up {
+		return
+	}
+	p.up, p.since, p.heard = false, c.now.Mono, 0
+	c.member.seeds = slices.DeleteFunc(c.member.seeds, func(s ident.NodeID) bool { return s == id })
+	c.nodeLost(id)
+	c.forsake(id)
+	c.dropTransfers(id)
+	if c.ring != nil {
+		c.ring.NodeDown(c.now.Mono, id)
+		c.takeRing()
+	}
+	if c.registry == nil {
+		delete(c.peers, id)
+		return
+	}
+	if _, member := c.registry.Member(id); !member {
+		delete(c.peers, id)
+		c.out.Forget(id)
+	}
+}
+
+// nodeLost makes the groups that a node led look for another leader.
+func (c *Core) nodeLost(id ident.NodeID) {
+	for _, p := range c.places {
+		c.leaderLost(p, id)
+	}
+	c.leaderLost(c.system, id)
+}
+
+func (c *Core) leaderLost(p *place, id ident.NodeID) {
+	if p.group != nil && p.group.NodeLost(c.now.Mono, id, c.rank(p.group)) {
+		p.tickAt = c.now.Mono
+		c.touch(p)
+	}
+}
+
+// rank is this node's place in line for the leadership of a group, among the voters whose nodes are connected.
+func (c *Core) rank(g *tablet.Group) int {
+	rank := 0
+	for _, r := range g.Descriptor().Voters() {
+		if r.Node == c.self {
+			return rank
+		}
+		if c.live(r.Node) {
+			rank++
+		}
+	}
+	return rank
+}
+
+// adoptRegistry takes over a registry that is newer than the one known.
+func (c *Core) adoptRegistry(reg *registry.Registry) {
+	if reg.Cluster().IsZero() || c.registry != nil && reg.Revision() <= c.registry.Revision() {
+		return
+	}
+	c.registry = reg
+	c.turn.extra.State = append(c.turn.extra.State, kv.Op{Kind: kv.Set, Key: cachedKey, Value: reg.Encode()})
+	for _, m := range reg.Members() {
+		p := c.peer(m.ID)
+		switch {
+		case m.State != registry.Down:
+			p.downSince = 0
+		case p.downSince == 0:
+			p.downSince = max(c.now.Mono, 1)
+		}
+	}
+	for id := range c.peers {
+		if _, member := reg.Member(id); !member && !c.live(id) {
+			delete(c.peers, id)
+		}
+	}
+	c.balance.changed(c.now.Mono)
+	if self, ok := reg.Member(c.self); !ok && c.member.phase >= phaseUp {
+		if _, gone := reg.Removed(c.self); gone {
+			c.removed()
+		}
+	} else if ok {
+		c.member.state(c, self.State)
+	}
+}
+
+// counts reports whether a member is one of those that tablets should lie on.
+func (c *Core) counts(m *registry.Member) bool {
+	switch m.State {
+	case registry.Joining, registry.Up:
+		return true
+	case registry.Down:
+		p := c.peers[m.ID]
+		return p != nil && (p.downSince == 0 || c.now.Mono-p.downSince < c.registry.Settings().ReplaceAfter)
+	default:
+		return false
+	}
+}
+
+// pulseOut tells all connected members what this node is doing.
+func (c *Core) pulseOut() {
+	p := c.ownPulse()
+	for _, m := range c.registry.Members() {
+		if m.ID != c.self && c.live(m.ID) {
+			c.out.Add(m.ID, false, &p)
+		}
+	}
+}
+
+func (c *Core) ownPulse() wire.Pulse {
+	p := wire.Pulse{Wall: c.now.Wall, Revision: c.registry.Revision()}
+	for _, pl := range c.places {
+		g := pl.group
+		if g == nil {
+			continue
+		}
+		if g.Initialized() {
+			p.Holds++
+		}
+		if !g.Serving() {
+			continue
+		}
+		p.Leads++
+		p.Keys += uint64(g.Keys())
+		if g.Missing(c.live) > 0 || len(g.Descriptor().Voters()) < c.wanted() {
+			p.Lacking++
+		}
+		if pl.wish.moving() || g.Descriptor().Joint {
+			p.Moving++
+		}
+	}
+	return p
+}
+
+// wanted is how many voters a tablet should have: N, or as many members as there are that count and live.
+func (c *Core) wanted() int {
+	n := 0
+	for _, m := range c.registry.Members() {
+		if c.counts(&m) && (m.State != registry.Down) {
+			n++
+		}
+	}
+	return min(n, c.registry.Settings().Replicas)
+}
+
+func (c *Core) pulseIn(from ident.NodeID, m *wire.Pulse) {
+	p := c.peers[from]
+	if p == nil || !p.up {
+		return
+	}
+	p.pulse, p.heard = *m, c.now.Mono
+	if c.registry == nil || m.Revision > c.registry.Revision() {
+		c.out.Add(from, false, wire.Ask{})
+	}
+}
+
+// observeClocks draws the time of a tablet that this node leads towards its replicas' clocks.
+func (c *Core) observeClocks(p *place) {
+	done := p.group.Observe(c.now.Mono, func(r tablet.Replica) (tabletime.Sample, bool) {
+		if r.Node == c.self {
+			return tabletime.Sample{Wall: c.now.Wall, At: c.now.Mono}, true
+		}
+		q := c.peers[r.Node]
+		if q == nil || !q.up || q.heard == 0 {
+			return tabletime.Sample{}, false
+		}
+		return tabletime.Sample{Wall: q.pulse.Wall, At: q.heard}, true
+	})
+	if done.Step > time.Minute {
+		c.tell(Debug, "tablet time stepped", "tablet", p.tablet, "by", done.Step)
+	}
+}
+
+// watch does what the leader of the system group owes the others: it names those that are gone or back.
+func (c *Core) watch() {
+	if c.system.group == nil || !c.system.group.Serving() {
+		return
+	}
+	if c.member.marking == nil {
+		c.member.marking = map[ident.NodeID]bool{}
+	}
+	for _, m := range c.registry.Members() {
+		p := c.peer(m.ID)
+		if m.ID == c.self || c.member.marking[m.ID] {
+			continue
+		}
+		var next registry.State
+		switch {
+		case m.State == registry.Down && p.up && c.now.Mono-p.since > pulseSoon:
+			next = registry.Up
+		case m.State != registry.Down && !p.up && c.now.Mono-max(p.since, c.member.started) > markDownAfter:
+			next = registry.Down
+		default:
+			continue
+		}
+		id := m.ID
+		c.member.marking[id] = true
+		c.Change(registry.Command{SetState: &registry.SetState{ID: id, State: next, Boot: m.Boot}}, func(err error) {
+			delete(c.member.marking, id)
+			if err == nil {
+				c.tell(Info, "a member is "+next.String(), "node", id)
+			}
+		})
+	}
+}
+
+// point is where a tablet stands on the ring.
+func (c *Core) point(t uint32) ring.ID { return placement.Point(t, len(c.places)) }

@@ -1,0 +1,238 @@
+package core
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/quorddb/quord/internal/ident"
+	"github.com/quorddb/quord/internal/kv"
+	"github.com/quorddb/quord/internal/tablet"
+	"github.com/quorddb/quord/internal/wire"
+)
+
+// place is what a node knows of one tablet.
+type place struct {
+	tablet uint32
+	group  *tablet.Group // nil where this node holds no replica of it
+	dirty  bool          // the group is in Core.dirty
+	tickAt time.Duration
+	led    bool // what the group said about leadership when it was last looked at
+
+	// Hints about who leads and who holds it; the epoch is that of the descriptor they came from.
+	leader   ident.NodeID
+	replicas []ident.NodeID
+	epoch    uint64
+	looking  bool // a lookup is under way
+
+	numbers numbers
+	wish    wish
+	sink    *incoming
+	quietAt time.Duration // when this node last wondered whether its replica is still wanted
+}
+
+func (c *Core) newPlace(t uint32) *place { return &place{tablet: t} }
+
+// machine returns a new machine for a tablet.
+func (c *Core) machine(t uint32) tablet.Machine {
+	if t == System {
+		return &registryMachine{core: c}
+	}
+	return tablet.NewData(t, len(c.places), c.cfg.MaxValue)
+}
+
+func (c *Core) groupConfig(t uint32) tablet.Config {
+	return tablet.Config{
+		Tablet: t, Node: c.self, Store: c.store, Machine: c.machine(t), Random: c.rand, Timing: c.cfg.Tablet,
+	}
+}
+
+// openGroup opens a stored replica. A log without a head is what is left of a replica that never received its
+// state; it never voted, and is forgotten.
+func (c *Core) openGroup(p *place, stored kv.Group) error {
+	cfg := c.groupConfig(p.tablet)
+	sink, err := tablet.Staged(p.tablet, c.self, cfg.Machine, c.store)
+	if err != nil {
+		return err
+	}
+	if sink != nil {
+		if stored, err = c.finishMove(sink, stored); err != nil {
+			return err
+		}
+	}
+	if _, ok, err := tablet.Stored(c.store, p.tablet); err != nil {
+		return err
+	} else if !ok {
+		return c.write(&kv.Write{Log: []kv.LogOp{{Group: p.tablet, Destroy: true}}})
+	}
+	g, err := tablet.Open(cfg, stored, c.now.Mono)
+	if err != nil {
+		return err
+	}
+	if err := cfg.Machine.Installed(c.store); err != nil {
+		return err
+	}
+	c.adopt(p, g)
+	return nil
+}
+
+// finishMove moves a staged snapshot into its place at the start of the node, and returns the log that it leaves.
+func (c *Core) finishMove(sink *tablet.Sink, stored kv.Group) (kv.Group, error) {
+	for {
+		w, last, err := sink.Move(stored.Hard)
+		if err != nil {
+			return stored, err
+		}
+		if err := c.write(w); err != nil {
+			return stored, err
+		}
+		if last {
+			return loggedBy(w), nil
+		}
+	}
+}
+
+// loggedBy returns the group that a Write which installs a snapshot leaves.
+func loggedBy(w *kv.Write) kv.Group {
+	op := w.Log[0]
+	return kv.Group{ID: op.Group, Hard: *op.Hard, Start: *op.Reset, Last: op.Reset.Index}
+}
+
+// write writes outside of a turn, while the node starts.
+func (c *Core) write(w *kv.Write) error {
+	pending, err := c.store.Apply(w, true)
+	if err != nil {
+		return err
+	}
+	return pending.Wait()
+}
+
+// adopt takes a replica into service.
+func (c *Core) adopt(p *place, g *tablet.Group) {
+	p.group, p.led, p.tickAt = g, false, c.now.Mono
+	c.touch(p)
+}
+
+// touch says that the group may have work.
+func (c *Core) touch(p *place) {
+	if !p.dirty && p.group != nil {
+		p.dirty = true
+		c.dirty = append(c.dirty, p)
+	}
+}
+
+// drop takes a replica out of service.
+func (c *Core) drop(p *place) {
+	if p.group == nil {
+		return
+	}
+	p.group.Abandon()
+	p.group, p.led = nil, false
+	c.closeGate(p)
+}
+
+// destroy removes a replica that its group has removed.
+func (c *Core) destroy(p *place) {
+	w := p.group.Destroy()
+	c.tell(Debug, "replica removed", "tablet", p.tablet, "replica", p.group.Replica())
+	c.drop(p)
+	p.sink = nil
+	c.turn.add(w)
+}
+
+// learn takes over a hint about who leads and holds a tablet.
+func (p *place) learn(leader ident.NodeID, epoch uint64, replicas []ident.NodeID) {
+	if epoch < p.epoch {
+		return
+	}
+	if epoch > p.epoch && replicas != nil {
+		p.replicas = slices.Clone(replicas)
+	}
+	p.epoch = epoch
+	if !leader.IsZero() {
+		p.leader = leader
+	}
+}
+
+// whereabouts returns the best that this node knows of who leads a tablet.
+func (p *place) whereabouts() (leader ident.NodeID, epoch uint64) {
+	if p.group != nil && p.group.Initialized() {
+		if l, ok := p.group.Leader(); ok {
+			return l, p.group.Descriptor().Epoch
+		}
+		if p.group.Descriptor().Epoch >= p.epoch {
+			return ident.NodeID{}, p.group.Descriptor().Epoch
+		}
+	}
+	return p.leader, p.epoch
+}
+
+// lookAt notices what has changed about a group since it was last looked at.
+func (c *Core) lookAt(p *place) {
+	g := p.group
+	if g == nil {
+		return
+	}
+	if g.Removed() {
+		c.destroy(p)
+		return
+	}
+	if led := g.Leading(); led != p.led {
+		p.led = led
+		if led {
+			c.tell(Debug, "leads", "tablet", p.tablet, "term", g.Term())
+			p.wish = wish{}
+			c.observeClocks(p)
+			p.tickAt = c.now.Mono
+		}
+		c.member.pulseSoon(c.now.Mono)
+	}
+	if d := g.Descriptor(); p.led && d.Epoch > p.epoch {
+		c.retire(p, d)
+		c.member.pulseSoon(c.now.Mono)
+	}
+	if l, ok := g.Leader(); ok {
+		p.learn(l, g.Descriptor().Epoch, g.Descriptor().Nodes())
+	}
+	if p.led {
+		c.startTransfers(p)
+	}
+	c.setGate(p)
+}
+
+// retire tells the nodes whose replicas the group has removed that they are: they may never hear it from the log.
+func (c *Core) retire(p *place, d *tablet.Descriptor) {
+	for _, n := range p.replicas {
+		if _, stays := d.Find(n); !stays && n != c.self && c.live(n) {
+			c.out.Add(n, false, &wire.Where{Tablet: p.tablet, Leader: c.self, Descriptor: d.Append(nil)})
+		}
+	}
+}
+
+// groupFor returns the replica that a raft message is for, made anew where a leader has added one on this node.
+func (c *Core) groupFor(p *place, replica uint64) (*tablet.Group, error) {
+	if p.group != nil {
+		if p.group.Replica() == replica {
+			return p.group, nil
+		}
+		if p.group.Replica() > replica || p.group.Initialized() && !p.group.Removed() {
+			return nil, fmt.Errorf("tablet %d: a message for replica %d, but this node holds replica %d", p.tablet, replica, p.group.Replica())
+		}
+	}
+	if p.sink != nil && p.sink.installing {
+		return nil, nil //nolint:nilnil // it comes back when the snapshot is in its place
+	}
+	retired, err := tablet.Retired(c.store, p.tablet)
+	if err != nil {
+		return nil, err
+	}
+	if replica <= retired {
+		return nil, fmt.Errorf("tablet %d: a message for replica %d, which was removed", p.tablet, replica)
+	}
+	g, err := tablet.Create(c.groupConfig(p.tablet), replica, c.now.Mono)
+	if err != nil {
+		return nil, err
+	}
+	c.adopt(p, g)
+	return g, nil
+}

@@ -1,0 +1,233 @@
+package core
+
+import (
+	"slices"
+	"time"
+
+	"github.com/quorddb/quord/internal/ident"
+	"github.com/quorddb/quord/internal/registry"
+	"github.com/quorddb/quord/internal/ring"
+	"github.com/quorddb/quord/internal/tablet"
+	"github.com/quorddb/quord/internal/wire"
+)
+
+// Receive takes a frame of another node. The core keeps it. A damaged frame is an error, after which the connection
+// is not worth keeping.
+func (c *Core) Receive(from ident.NodeID, frame []byte) error {
+	if c.fatal != nil {
+		return nil
+	}
+	member := c.isMember(from)
+	return wire.Each(frame, func(m any) error {
+		switch m := m.(type) {
+		case wire.Ask:
+			if c.registry != nil {
+				c.out.Add(from, false, &wire.Registry{Encoded: c.registry.Encode()})
+			}
+			return nil
+		case *wire.Registry:
+			c.registryIn(m.Encoded)
+			return nil
+		case *wire.Request:
+			if member || m.Tablet == System {
+				c.request(from, m)
+			}
+			return nil
+		case *wire.Response:
+			c.response(from, m)
+			return nil
+		}
+		if member {
+			c.receive(from, m)
+		}
+		return nil
+	})
+}
+
+// isMember reports whether a node may take part in what members do.
+func (c *Core) isMember(id ident.NodeID) bool {
+	if c.registry == nil {
+		return false
+	}
+	_, ok := c.registry.Member(id)
+	return ok
+}
+
+func (c *Core) receive(from ident.NodeID, m any) {
+	switch m := m.(type) {
+	case wire.Raft:
+		c.raft(from, m)
+	case wire.Ring:
+		if c.ring != nil {
+			c.ring.Step(c.now.Mono, from, m.Message)
+			c.takeRing()
+		}
+	case *wire.Pulse:
+		c.pulseIn(from, m)
+	case *wire.Who:
+		c.who(from, m)
+	case *wire.Where:
+		c.where(m)
+	case *wire.Offer:
+		c.offered(from, m)
+	case *wire.Chunk:
+		c.chunk(from, m)
+	case *wire.Verdict:
+		c.verdict(from, m)
+	}
+}
+
+// raft takes a message between two replicas of a tablet.
+func (c *Core) raft(from ident.NodeID, m wire.Raft) {
+	p := c.place(m.Tablet)
+	if p == nil {
+		return
+	}
+	to, sender, err := tablet.Destination(m.Body)
+	if err != nil {
+		c.tell(Warn, "a raft message could not be read", "from", from, "error", err)
+		return
+	}
+	if g := p.group; g != nil && g.Past(sender) {
+		// A replica that does not know yet that it was removed.
+		c.out.Add(from, false, &wire.Where{Tablet: p.tablet, Descriptor: g.Descriptor().Append(nil)})
+		return
+	}
+	g, err := c.groupFor(p, to)
+	if err != nil {
+		c.tell(Debug, "a raft message was dropped", "from", from, "error", err)
+		return
+	}
+	if g == nil {
+		return
+	}
+	if err := g.Step(c.now.Mono, from, m.Body); err != nil {
+		c.tell(Warn, "a raft message was dropped", "from", from, "error", err)
+		return
+	}
+	c.touch(p)
+}
+
+func (c *Core) who(from ident.NodeID, m *wire.Who) {
+	p := c.place(m.Tablet)
+	if p == nil || p.group == nil || !p.group.Initialized() {
+		return
+	}
+	leader, _ := p.group.Leader()
+	c.out.Add(from, false, &wire.Where{Tablet: m.Tablet, Leader: leader, Descriptor: p.group.Descriptor().Append(nil)})
+}
+
+// where hears who holds a tablet. A later descriptor that does not name this node's replica means that the group has
+// removed it: descriptors are told only once they are committed.
+func (c *Core) where(m *wire.Where) {
+	p := c.place(m.Tablet)
+	if p == nil || len(m.Descriptor) == 0 {
+		return
+	}
+	d, _, err := tablet.DecodeDescriptor(m.Descriptor)
+	if err != nil {
+		c.tell(Warn, "a descriptor could not be read", "tablet", m.Tablet, "error", err)
+		return
+	}
+	if g := p.group; g != nil {
+		if _, named := d.Replica(g.Replica()); !named && g.Replica() < d.NextID && d.Epoch > g.Descriptor().Epoch && !g.Leading() {
+			c.destroy(p)
+		}
+	}
+	p.learn(m.Leader, d.Epoch, d.Nodes())
+}
+
+const (
+	tickEvery = 10 * time.Millisecond
+	// wonderAfter is how long a replica without a leader waits before it asks whether it is still one.
+	wonderAfter = 5 * time.Second
+)
+
+// Tick does what has become due; it is wanted every few milliseconds.
+func (c *Core) Tick() {
+	if c.fatal != nil {
+		return
+	}
+	now, m := c.now.Mono, &c.member
+	c.tickRoute()
+	c.tickJoin()
+	if c.registry == nil {
+		return
+	}
+	if now >= m.tickAt {
+		m.tickAt = now + tickEvery
+		for _, p := range c.places {
+			c.tickGroup(p)
+		}
+		c.tickGroup(c.system)
+	}
+	if c.ring != nil && now >= c.ring.Next() {
+		c.ring.Tick(now)
+		c.takeRing()
+	}
+	if now >= m.pulseAt {
+		m.pulseAt = now + pulseEvery
+		c.pulseOut()
+	}
+	if now >= m.watchAt {
+		m.watchAt = now + watchEvery
+		c.watch()
+		c.tickTransfers()
+	}
+	if now >= m.balanceAt {
+		m.balanceAt = now + balanceEvery
+		c.tickBalance()
+	}
+}
+
+func (c *Core) tickGroup(p *place) {
+	g := p.group
+	if g == nil || c.now.Mono < p.tickAt {
+		return
+	}
+	p.tickAt = g.Tick(c.now.Mono, c.rank(g))
+	if g.Leading() {
+		c.observeClocks(p)
+		if err := g.Sweep(c.now.Mono); err != nil {
+			c.fail(err)
+			return
+		}
+		c.setGate(p)
+	} else if _, led := g.Leader(); !led && c.now.Mono > p.quietAt+wonderAfter {
+		if p.quietAt > 0 {
+			c.wonder(p)
+		}
+		p.quietAt = c.now.Mono
+	} else if led {
+		p.quietAt = 0
+	}
+	c.touch(p)
+}
+
+// wonder asks around whether this node's replica is still one: its group may have removed it while it was away.
+func (c *Core) wonder(p *place) {
+	nodes := p.group.Descriptor().Nodes()
+	if len(nodes) <= 1 {
+		nodes = c.memberIDs()
+	}
+	for _, n := range nodes {
+		if n != c.self && c.live(n) {
+			c.out.Add(n, false, &wire.Who{Tablet: p.tablet})
+		}
+	}
+}
+
+func (c *Core) sendRing(e *ring.Envelope) {
+	if c.live(e.To) {
+		c.out.Add(e.To, false, wire.Ring{Message: &e.Msg})
+	}
+}
+
+// Members returns the members whose connections are to be kept, this node included, and those that it must not talk
+// to any more, by the newest registry.
+func (c *Core) Members() []registry.Member {
+	if c.registry == nil {
+		return nil
+	}
+	return slices.Clone(c.registry.Members())
+}

@@ -1,0 +1,463 @@
+package core
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/quorddb/quord/internal/ident"
+	"github.com/quorddb/quord/internal/request"
+	"github.com/quorddb/quord/internal/ring"
+	"github.com/quorddb/quord/internal/tablet"
+	"github.com/quorddb/quord/internal/wire"
+)
+
+// Bounds and times of requests under way.
+const (
+	maxPending = 1 << 17 // requests that this node took from clients and that have not ended
+	// maxRequest bounds the encoded commands of one request: they must fit into a frame with room to spare.
+	maxRequest = 48 << 20
+	// attemptTimeout is how long one node is given to answer before another one is asked; under the same number,
+	// so asking twice does nothing twice.
+	attemptTimeout = time.Second
+	firstBackoff   = 5 * time.Millisecond
+	lastBackoff    = 80 * time.Millisecond
+)
+
+// router holds the requests that this node took from its clients.
+type router struct {
+	nextID  uint64
+	pending map[uint64]*pending
+	// deadlines and attempts are in order of time, for each kind of wait is equally long.
+	deadlines queue
+	attempts  queue
+	retries   []*pending // those that wait to be tried again
+	lookups   map[uint64]*place
+}
+
+func (r *router) init() {
+	r.pending, r.lookups = map[uint64]*pending{}, map[uint64]*place{}
+}
+
+// pending is one request on its way.
+type pending struct {
+	core     *Core
+	req      *request.Request
+	place    *place
+	id       uint64
+	number   uint64 // of a write
+	commands []byte
+	deadline time.Duration
+	attempt  int
+	asked    ident.NodeID  // the node that was asked last; zero while none is
+	retryAt  time.Duration // when it is tried again, while none is asked
+	waits    bool          // it is in retries
+	ended    bool
+	maybe    bool // an attempt may have been proposed
+	down     bool // the last refusal was for want of a majority
+}
+
+// queue holds waits in order of time. What has ended before its time is skipped when its turn comes.
+type queue struct {
+	items []wait
+	head  int
+}
+
+type wait struct {
+	p       *pending
+	attempt int
+	at      time.Duration
+}
+
+func (q *queue) push(w wait) { q.items = append(q.items, w) }
+
+// due takes out the next wait whose time has come.
+func (q *queue) due(now time.Duration) (wait, bool) {
+	for q.head < len(q.items) {
+		w := q.items[q.head]
+		if !w.p.ended && w.at > now {
+			break
+		}
+		q.items[q.head] = wait{}
+		q.head++
+		if !w.p.ended {
+			q.trim()
+			return w, true
+		}
+	}
+	q.trim()
+	return wait{}, false
+}
+
+func (q *queue) trim() {
+	if q.head > 1024 && q.head > len(q.items)/2 {
+		n := copy(q.items, q.items[q.head:])
+		clear(q.items[n:])
+		q.items, q.head = q.items[:n], 0
+	}
+}
+
+// numbers names the writes of this boot to one tablet.
+type numbers struct {
+	next   uint64
+	flight []flight // in order of their numbers
+}
+
+type flight struct {
+	number uint64
+	done   bool
+}
+
+// maxFlight bounds the writes of this node to one tablet; the tablet's window of results holds as many.
+const maxFlight = 1024
+
+func (n *numbers) take() uint64 {
+	n.next++
+	n.flight = append(n.flight, flight{number: n.next})
+	return n.next
+}
+
+func (n *numbers) low() uint64 {
+	if len(n.flight) == 0 {
+		return n.next + 1
+	}
+	return n.flight[0].number
+}
+
+func (n *numbers) done(number uint64) {
+	i, ok := slices.BinarySearchFunc(n.flight, number, func(f flight, v uint64) int {
+		switch {
+		case f.number < v:
+			return -1
+		case f.number > v:
+			return 1
+		}
+		return 0
+	})
+	if !ok {
+		return
+	}
+	n.flight[i].done = true
+	i = 0
+	for i < len(n.flight) && n.flight[i].done {
+		i++
+	}
+	n.flight = slices.Delete(n.flight, 0, i)
+}
+
+// Submit takes requests of clients. Each ends within the request timeout.
+func (c *Core) Submit(reqs []*request.Request) {
+	for _, r := range reqs {
+		c.submit(r)
+	}
+}
+
+func (c *Core) submit(r *request.Request) {
+	p := c.place(r.Tablet)
+	switch {
+	case c.fatal != nil:
+		r.End(nil, &request.Failure{Code: request.TryAgain, Message: errStopped.Error()})
+		return
+	case p == nil:
+		r.End(nil, &request.Failure{Code: request.TryAgain, Message: "this node is not in a cluster yet"})
+		return
+	case len(c.router.pending) >= maxPending:
+		r.End(nil, &request.Failure{Code: request.TryAgain, Message: fmt.Sprintf("this node has %d requests under way, its bound", maxPending)})
+		return
+	}
+	q := &pending{core: c, req: r, place: p, deadline: c.now.Mono + c.cfg.RequestTimeout}
+	q.commands = tablet.AppendCommands(nil, r.Commands)
+	if len(q.commands) > maxRequest {
+		r.End(nil, &request.Failure{Code: request.Err, Message: fmt.Sprintf(
+			"the request has %d bytes for one tablet; the bound is %d", len(q.commands), maxRequest)})
+		return
+	}
+	if r.Write {
+		if len(p.numbers.flight) >= maxFlight {
+			r.End(nil, &request.Failure{Code: request.TryAgain, Message: fmt.Sprintf(
+				"this node has %d writes to one tablet under way, its bound", maxFlight)})
+			return
+		}
+		q.number = p.numbers.take()
+	}
+	c.router.nextID++
+	q.id = c.router.nextID
+	c.router.pending[q.id] = q
+	c.router.deadlines.push(wait{p: q, at: q.deadline})
+	c.try(q)
+}
+
+// try asks the node that should know.
+func (c *Core) try(q *pending) {
+	if g := q.place.group; g != nil && g.Leading() {
+		q.asked = c.self
+		c.asked(q)
+		if s := c.serve(q.place, q.req.Write, c.origin(q), q.commands, q.req.Commands, q); s != 0 {
+			c.refused(q, s, ident.NodeID{}, 0)
+		}
+		return
+	}
+	to := c.locate(q.place, q.attempt)
+	if to.IsZero() {
+		c.later(q)
+		return
+	}
+	q.asked = to
+	c.asked(q)
+	o := c.origin(q)
+	c.out.Add(to, false, &wire.Request{
+		ID: q.id, Tablet: q.place.tablet, Write: q.req.Write, Boot: o.Boot, Number: o.Number, Low: o.Low, Commands: q.commands,
+	})
+}
+
+func (c *Core) asked(q *pending) {
+	q.attempt++
+	c.router.attempts.push(wait{p: q, attempt: q.attempt, at: c.now.Mono + attemptTimeout})
+}
+
+func (c *Core) origin(q *pending) tablet.Origin {
+	if !q.req.Write {
+		return tablet.Origin{}
+	}
+	return tablet.Origin{Node: c.self, Boot: c.cfg.Boot, Number: q.number, Low: q.place.numbers.low()}
+}
+
+// locate returns the node to ask on the given attempt. The cached leader comes first; after that the replicas, the
+// nodes that the ring names, and all others take turns, for any of them may be wrong.
+func (c *Core) locate(p *place, attempt int) ident.NodeID {
+	if leader, _ := p.whereabouts(); !leader.IsZero() && leader != c.self && c.live(leader) && attempt < 4 {
+		return leader
+	}
+	var list []ident.NodeID
+	add := func(nodes []ident.NodeID) {
+		for _, n := range nodes {
+			if n != c.self && c.live(n) && !slices.Contains(list, n) {
+				list = append(list, n)
+			}
+		}
+	}
+	if p.group != nil {
+		add(p.group.Descriptor().Nodes())
+	}
+	add(p.replicas)
+	if len(list) == 0 {
+		c.look(p)
+		if attempt < 2 {
+			return ident.NodeID{} // the ring is asked first
+		}
+	}
+	if len(list) == 0 || attempt%3 == 2 {
+		add(c.memberIDs())
+	}
+	if len(list) == 0 {
+		return ident.NodeID{}
+	}
+	return list[attempt%len(list)]
+}
+
+// look asks the ring who should hold a tablet.
+func (c *Core) look(p *place) {
+	if p.looking || c.ring == nil || p.tablet == System {
+		return
+	}
+	p.looking = true
+	c.router.lookups[c.ring.Lookup(c.now.Mono, c.point(p.tablet), ring.Recursive, 0)] = p
+	c.takeRing()
+}
+
+// looked takes the ring's answer: a hint, used where nothing better is known.
+func (c *Core) looked(res *ring.Result) bool {
+	p, ok := c.router.lookups[res.Ticket]
+	if !ok {
+		return false
+	}
+	delete(c.router.lookups, res.Ticket)
+	p.looking = false
+	if res.Err != nil || p.epoch > 0 {
+		return true
+	}
+	p.replicas = p.replicas[:0]
+	for _, t := range append([]ring.Token{res.Owner}, res.Successors...) {
+		if !slices.Contains(p.replicas, t.Node) {
+			p.replicas = append(p.replicas, t.Node)
+		}
+	}
+	return true
+}
+
+// later puts a request off for a while that grows with the attempts.
+func (c *Core) later(q *pending) {
+	q.attempt++
+	c.sooner(q, min(firstBackoff<<min(q.attempt, 6), lastBackoff))
+}
+
+func (c *Core) sooner(q *pending, after time.Duration) {
+	q.asked = ident.NodeID{}
+	q.retryAt = c.now.Mono + after
+	if !q.waits {
+		q.waits = true
+		c.router.retries = append(c.router.retries, q)
+	}
+}
+
+// refused takes an answer that is none: the request was certainly not taken, unless the status says otherwise.
+func (c *Core) refused(q *pending, s wire.Status, leader ident.NodeID, epoch uint64) {
+	asked := q.asked
+	q.down = s == wire.NoMajority
+	if s == wire.NotLeader && asked != c.self {
+		if q.place.leader == asked {
+			q.place.leader = ident.NodeID{}
+		}
+		q.place.learn(leader, epoch, nil)
+		if !leader.IsZero() && leader != asked && q.attempt < 4 {
+			c.try(q)
+			return
+		}
+	}
+	c.later(q)
+}
+
+// Done implements tablet.Waiter, for requests on tablets that this node leads itself.
+func (q *pending) Done(replies [][]byte) { q.core.finish(q, replies, nil) }
+
+// Lost implements tablet.Waiter.
+func (q *pending) Lost() {
+	if q.ended {
+		return
+	}
+	q.maybe = true
+	q.core.later(q)
+}
+
+// Spent implements tablet.Waiter.
+func (q *pending) Spent() { q.core.finish(q, nil, q.uncertain("its result is no longer known")) }
+
+func (q *pending) uncertain(why string) *request.Failure {
+	return &request.Failure{Code: request.Uncertain, Message: "the write may or may not have been applied: " + why}
+}
+
+func (c *Core) finish(q *pending, replies [][]byte, f *request.Failure) {
+	if q.ended {
+		return
+	}
+	q.ended = true
+	delete(c.router.pending, q.id)
+	if q.req.Write {
+		q.place.numbers.done(q.number)
+	}
+	q.req.End(replies, f)
+	q.commands = nil
+}
+
+// response takes the answer of the node that was asked.
+func (c *Core) response(from ident.NodeID, m *wire.Response) {
+	q, ok := c.router.pending[m.ID]
+	if !ok || q.asked != from {
+		if ok && m.Status == wire.Done {
+			c.answered(q, m) // late, from a node that was given up: the same number, so the same answer
+		}
+		return
+	}
+	switch m.Status {
+	case wire.Done:
+		q.place.learn(from, m.Epoch, nil)
+		c.answered(q, m)
+	case wire.NotLeader, wire.Busy, wire.NoMajority:
+		c.refused(q, m.Status, m.Leader, m.Epoch)
+	case wire.Lost:
+		q.Lost()
+	case wire.Spent:
+		q.Spent()
+	case wire.Rejected:
+		c.finish(q, nil, &request.Failure{Code: request.Err, Message: m.Text})
+	default:
+		q.maybe = true
+		c.later(q)
+	}
+}
+
+func (c *Core) answered(q *pending, m *wire.Response) {
+	replies, err := tablet.DecodeReplies(m.Replies)
+	if err != nil || len(replies) != len(q.req.Commands) {
+		q.maybe = true
+		c.later(q)
+		return
+	}
+	c.finish(q, replies, nil)
+}
+
+// tickRoute ends what has taken too long and tries again what waits.
+func (c *Core) tickRoute() {
+	r := &c.router
+	for {
+		w, ok := r.deadlines.due(c.now.Mono)
+		if !ok {
+			break
+		}
+		c.timedOut(w.p)
+	}
+	for {
+		w, ok := r.attempts.due(c.now.Mono)
+		if !ok {
+			break
+		}
+		if w.p.attempt == w.attempt && !w.p.asked.IsZero() {
+			w.p.maybe = true
+			if w.p.place.leader == w.p.asked {
+				w.p.place.leader = ident.NodeID{}
+			}
+			c.later(w.p)
+		}
+	}
+	if len(r.retries) == 0 {
+		return
+	}
+	due := r.retries
+	r.retries = nil
+	for _, q := range due {
+		switch {
+		case q.ended:
+		case q.retryAt > c.now.Mono:
+			r.retries = append(r.retries, q)
+		default:
+			q.waits = false
+			c.try(q)
+		}
+	}
+}
+
+// timedOut ends a request with what is certain about it.
+func (c *Core) timedOut(q *pending) {
+	after := c.cfg.RequestTimeout
+	if !q.asked.IsZero() {
+		q.maybe = true
+	}
+	switch {
+	case q.maybe && q.req.Write:
+		c.finish(q, nil, q.uncertain(fmt.Sprintf("no answer within %v", after)))
+	case q.down:
+		c.finish(q, nil, &request.Failure{Code: request.ClusterDown, Message: fmt.Sprintf(
+			"a majority of the replicas of tablet %d is out of reach; nothing was applied within %v", q.place.tablet, after)})
+	default:
+		c.finish(q, nil, &request.Failure{Code: request.TryAgain, Message: fmt.Sprintf(
+			"tablet %d has no leader that answers; nothing was applied within %v", q.place.tablet, after)})
+	}
+}
+
+// forsake turns to others with what a node was asked whose connection has ended.
+func (c *Core) forsake(node ident.NodeID) {
+	for _, q := range c.router.pending {
+		if q.asked == node {
+			q.maybe = true
+			c.sooner(q, firstBackoff)
+		}
+	}
+	for _, p := range c.places {
+		if p.leader == node {
+			p.leader = ident.NodeID{}
+		}
+	}
+	if c.system.leader == node {
+		c.system.leader = ident.NodeID{}
+	}
+}

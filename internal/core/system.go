@@ -1,0 +1,163 @@
+package core
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/quorddb/quord/internal/ident"
+	"github.com/quorddb/quord/internal/kv"
+	"github.com/quorddb/quord/internal/registry"
+	"github.com/quorddb/quord/internal/request"
+	"github.com/quorddb/quord/internal/tablet"
+)
+
+// State keys of a node beside its tablets.
+var (
+	registryKey = []byte("r")         // the registry as the system group's state
+	cachedKey   = []byte("nregistry") // the newest registry that an ordinary node has seen
+)
+
+// systemCommand changes the registry; its argument is an encoded registry.Command.
+const systemCommand = "_SYSTEM"
+
+// registryMachine is the state behind the system group: the registry. A read returns it encoded.
+type registryMachine struct {
+	core    *Core
+	current *registry.Registry
+}
+
+// Apply implements tablet.Machine.
+func (s *registryMachine) Apply(m *tablet.Moment, commands []request.Command) [][]byte {
+	replies := make([][]byte, len(commands))
+	next := s.current.Clone()
+	for i, c := range commands {
+		var res registry.Result
+		if len(c) != 2 {
+			res.Refusal = &registry.Error{Kind: registry.ErrInvalid, Text: "a command of the system group has one argument"}
+		} else if cmd, err := registry.DecodeCommand(c[1]); err != nil {
+			res.Refusal = &registry.Error{Kind: registry.ErrInvalid, Text: err.Error()}
+		} else {
+			res = next.Apply(cmd, m.Time)
+		}
+		replies[i], _ = json.Marshal(res) // two plain structs: it cannot fail
+	}
+	if next.Revision() != s.current.Revision() {
+		s.current = next
+		m.Tx.Set(registryKey, next.Encode())
+		s.core.adoptRegistry(next)
+	}
+	return replies
+}
+
+// Expire implements tablet.Machine; nothing in a registry expires.
+func (s *registryMachine) Expire(*tablet.Moment, [][]byte) {}
+
+// Read implements tablet.Machine.
+func (s *registryMachine) Read(*tablet.Reading, []request.Command) (replies, expired [][]byte) {
+	return [][]byte{s.current.Encode()}, nil
+}
+
+// Overdue implements tablet.Machine.
+func (s *registryMachine) Overdue(*tablet.Reading, int) (keys [][]byte, next int64, err error) {
+	return nil, 0, nil
+}
+
+// Ranges implements tablet.Machine.
+func (s *registryMachine) Ranges() [][2][]byte {
+	return [][2][]byte{{registryKey, append(append([]byte(nil), registryKey...), 0)}}
+}
+
+// Installed implements tablet.Machine.
+func (s *registryMachine) Installed(r kv.Reader) error {
+	reg, err := readRegistry(r, registryKey)
+	if err != nil {
+		return err
+	}
+	if reg == nil {
+		reg = &registry.Registry{}
+	}
+	s.current = reg
+	s.core.adoptRegistry(reg)
+	return nil
+}
+
+func readRegistry(r kv.Reader, key []byte) (*registry.Registry, error) {
+	b, err := r.Get(key)
+	if errors.Is(err, kv.ErrNotFound) {
+		return nil, nil //nolint:nilnil // no registry is an ordinary answer
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the registry: %w", err)
+	}
+	reg, err := registry.Decode(b)
+	if err != nil {
+		return nil, fmt.Errorf("read the registry: %w", err)
+	}
+	return reg, nil
+}
+
+// loadRegistry returns the newest registry that the store holds, nil where it holds none.
+func loadRegistry(r kv.Reader) (*registry.Registry, error) {
+	own, err := readRegistry(r, registryKey)
+	if err != nil {
+		return nil, err
+	}
+	cached, err := readRegistry(r, cachedKey)
+	if err != nil {
+		return nil, err
+	}
+	if own == nil || cached != nil && cached.Revision() > own.Revision() {
+		return cached, nil
+	}
+	return own, nil
+}
+
+// Found returns the Write that makes a cluster whose first and only member is this node: its registry, and all its
+// groups, once, ever.
+func Found(cluster ident.ClusterID, settings registry.Settings, first registry.Joiner, wall int64) (*kv.Write, error) {
+	reg := &registry.Registry{}
+	res := reg.Apply(registry.Command{Init: &registry.Init{Cluster: cluster, Settings: settings, First: first}}, wall)
+	if err := res.Err(); err != nil {
+		return nil, fmt.Errorf("make a cluster: %w", err)
+	}
+	w := &kv.Write{State: []kv.Op{{Kind: kv.Set, Key: registryKey, Value: reg.Encode()}}}
+	birth := func(t uint32) {
+		b := tablet.Birth(t, first.ID, wall)
+		w.Log, w.State = append(w.Log, b.Log...), append(w.State, b.State...)
+	}
+	birth(System)
+	for t := range settings.Tablets {
+		birth(uint32(t))
+	}
+	return w, nil
+}
+
+// systemCall is a change of the registry on its way.
+type systemCall struct{ done func(error) }
+
+// Ended implements request.Owner.
+func (s *systemCall) Ended(r *request.Request) {
+	if r.Failure != nil {
+		s.done(r.Failure)
+		return
+	}
+	var res registry.Result
+	if err := json.Unmarshal(r.Replies[0], &res); err != nil {
+		s.done(fmt.Errorf("the system group's answer: %w", err))
+		return
+	}
+	s.done(res.Err())
+}
+
+// Change asks the system group to change the registry. done is called once, from within a later call of this core.
+func (c *Core) Change(cmd registry.Command, done func(error)) {
+	b, err := cmd.Encode()
+	if err != nil {
+		done(err)
+		return
+	}
+	c.submit(&request.Request{
+		Tablet: System, Write: true, Commands: []request.Command{{[]byte(systemCommand), b}}, Owner: &systemCall{done},
+	})
+}

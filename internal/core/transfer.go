@@ -1,0 +1,374 @@
+package core
+
+import (
+	"time"
+
+	"github.com/quorddb/quord/internal/ident"
+	"github.com/quorddb/quord/internal/kv"
+	"github.com/quorddb/quord/internal/tablet"
+	"github.com/quorddb/quord/internal/wire"
+)
+
+// Bounds of transfers.
+const (
+	maxOutgoing   = 64        // snapshots that this node sends at a time
+	maxIncoming   = 128       // snapshots that it receives at a time
+	chunkSize     = 256 << 10 // bytes
+	chunkWindow   = 4         // chunks on their way to one receiver
+	transferWait  = 10 * time.Second
+	resumeWithin  = 30 * time.Second // after a break
+	stepsPerTurn  = 64               // chunks taken into one turn
+	maxChunkQueue = chunkWindow
+)
+
+// moves holds the snapshots on their way from and to this node.
+type moves struct {
+	next  uint64
+	out   map[uint64]*outgoing
+	in    map[inKey]*incoming
+	ready []*incoming // those with something to write
+}
+
+func (m *moves) init() {
+	m.out, m.in = map[uint64]*outgoing{}, map[inKey]*incoming{}
+}
+
+func (m *moves) waiting() bool { return len(m.ready) > 0 }
+
+type inKey struct {
+	from     ident.NodeID
+	transfer uint64
+}
+
+// outgoing is a snapshot that this node sends.
+type outgoing struct {
+	id      uint64
+	place   *place
+	group   *tablet.Group
+	to      ident.NodeID
+	boot    uint64
+	replica uint64
+	source  *tablet.Source
+	sent    uint64          // chunks
+	stored  uint64          // as the receiver says
+	ends    []tablet.Cursor // where each chunk after stored ends
+	resume  tablet.Cursor   // where the last stored one ends
+	last    bool            // the last chunk has been sent
+	broken  bool            // the connection ended; the receiver may come back
+	at      time.Duration
+}
+
+// incoming is a snapshot that this node receives.
+type incoming struct {
+	key        inKey
+	place      *place
+	sink       *tablet.Sink
+	stored     uint64
+	queue      [][]byte
+	queued     bool // it is in moves.ready
+	installing bool // the group is out of service until the snapshot is in its place
+	hard       kv.HardState
+	at         time.Duration
+}
+
+// startTransfers begins to send snapshots to the replicas of a group that its log no longer reaches.
+func (c *Core) startTransfers(p *place) {
+	if len(c.moves.out) >= maxOutgoing {
+		return // raft asks again
+	}
+	for _, r := range p.group.Lagging() {
+		if !c.live(r.Node) || c.sending(p, r.ID) {
+			continue
+		}
+		src, err := p.group.Snapshot()
+		if err != nil {
+			c.fail(err)
+			return
+		}
+		c.moves.next++
+		o := &outgoing{
+			id: c.moves.next<<16 | c.cfg.Boot&0xffff, place: p, group: p.group, to: r.Node, boot: c.peer(r.Node).boot,
+			replica: r.ID, source: src, at: c.now.Mono,
+		}
+		c.moves.out[o.id] = o
+		c.offer(o)
+		c.pump(o)
+	}
+}
+
+func (c *Core) sending(p *place, replica uint64) bool {
+	for _, o := range c.moves.out {
+		if o.place == p && o.replica == replica {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Core) offer(o *outgoing) {
+	c.out.Add(o.to, false, &wire.Offer{Transfer: o.id, Tablet: o.place.tablet, Replica: o.replica, Head: o.source.Head})
+}
+
+// pump sends as many chunks as the window allows.
+func (c *Core) pump(o *outgoing) {
+	for !o.last && o.sent-o.stored < chunkWindow {
+		chunk, last, err := o.source.Next(chunkSize)
+		if err != nil {
+			c.fail(err)
+			return
+		}
+		o.sent++
+		o.last = last
+		o.ends = append(o.ends, o.source.Cursor())
+		c.out.Add(o.to, false, &wire.Chunk{Transfer: o.id, Seq: o.sent, Data: chunk})
+	}
+}
+
+// verdict hears from a receiver.
+func (c *Core) verdict(from ident.NodeID, m *wire.Verdict) {
+	o, ok := c.moves.out[m.Transfer]
+	if !ok || o.to != from {
+		return
+	}
+	o.at = c.now.Mono
+	switch m.State {
+	case wire.Receiving:
+		if m.Seq < o.stored || m.Seq > o.sent {
+			return
+		}
+		resumed := o.broken
+		if n := m.Seq - o.stored; n > 0 {
+			o.resume, o.ends, o.stored = o.ends[n-1], o.ends[n:], m.Seq
+		}
+		if resumed {
+			o.broken = false
+			o.source.Seek(o.resume)
+			o.sent, o.ends, o.last = o.stored, nil, false
+		}
+		c.pump(o)
+	case wire.Installed:
+		if o.place.group == o.group {
+			if err := o.group.Acknowledge(o.replica, o.source.Position.Index); err != nil {
+				c.tell(Warn, "a snapshot could not be acknowledged", "tablet", o.place.tablet, "error", err)
+			}
+			c.touch(o.place)
+		}
+		c.endTransfer(o)
+	default:
+		c.endTransfer(o)
+	}
+}
+
+func (c *Core) endTransfer(o *outgoing) {
+	delete(c.moves.out, o.id)
+	if err := o.source.Close(); err != nil {
+		c.tell(Warn, "close a snapshot", "tablet", o.place.tablet, "error", err)
+	}
+	for _, other := range c.moves.out {
+		if other.group == o.group {
+			return
+		}
+	}
+	o.group.Release()
+}
+
+// dropTransfers notices that the connection to a node has ended.
+func (c *Core) dropTransfers(node ident.NodeID) {
+	for _, o := range c.moves.out {
+		if o.to == node {
+			o.broken, o.at = true, c.now.Mono
+		}
+	}
+	for _, in := range c.moves.in {
+		if in.key.from == node {
+			in.at = c.now.Mono
+		}
+	}
+}
+
+// tickTransfers ends what has gone silent, and resumes what was broken off.
+func (c *Core) tickTransfers() {
+	for _, o := range c.moves.out {
+		patience := transferWait
+		if o.broken {
+			patience = resumeWithin
+		}
+		gone := o.place.group != o.group || !o.group.Leading()
+		if o.broken && c.live(o.to) {
+			if c.peer(o.to).boot != o.boot {
+				gone = true
+			} else if c.now.Mono > o.at+time.Second {
+				o.at = c.now.Mono
+				c.offer(o)
+			}
+		}
+		if gone || c.now.Mono > o.at+patience {
+			c.endTransfer(o)
+		}
+	}
+	for k, in := range c.moves.in {
+		if !in.installing && len(in.queue) == 0 && c.now.Mono > in.at+resumeWithin {
+			delete(c.moves.in, k)
+			if in.place.sink == in {
+				in.place.sink = nil
+			}
+		}
+	}
+	for _, p := range c.places {
+		if p.led && p.group != nil {
+			c.startTransfers(p)
+		}
+	}
+	if c.system.led && c.system.group != nil {
+		c.startTransfers(c.system)
+	}
+}
+
+// offered takes the head of a snapshot that a leader wants to send.
+func (c *Core) offered(from ident.NodeID, m *wire.Offer) {
+	key := inKey{from, m.Transfer}
+	p := c.place(m.Tablet)
+	if in, ok := c.moves.in[key]; ok { // after a break
+		c.out.Add(from, false, &wire.Verdict{Transfer: m.Transfer, Seq: in.stored + uint64(len(in.queue)), State: wire.Receiving})
+		return
+	}
+	decline := func() {
+		c.out.Add(from, false, &wire.Verdict{Transfer: m.Transfer, State: wire.Declined})
+	}
+	if p == nil || p.group == nil || p.group.Replica() != m.Replica || len(c.moves.in) >= maxIncoming {
+		decline()
+		return
+	}
+	sink, err := tablet.NewSink(m.Tablet, c.self, c.machine(m.Tablet), c.store, m.Head)
+	if err != nil {
+		c.tell(Warn, "a snapshot was declined", "from", from, "error", err)
+		decline()
+		return
+	}
+	if !p.group.Wants(sink.Position()) || p.sink != nil && p.sink.installing {
+		decline()
+		return
+	}
+	if p.sink != nil {
+		delete(c.moves.in, p.sink.key)
+	}
+	in := &incoming{key: key, place: p, sink: sink, at: c.now.Mono}
+	p.sink, c.moves.in[key] = in, in
+}
+
+// chunk takes a piece of a snapshot.
+func (c *Core) chunk(from ident.NodeID, m *wire.Chunk) {
+	in, ok := c.moves.in[inKey{from, m.Transfer}]
+	if !ok || in.installing || in.place.sink != in {
+		return
+	}
+	in.at = c.now.Mono
+	if m.Seq != in.stored+uint64(len(in.queue))+1 || len(in.queue) >= maxChunkQueue {
+		return // a repeated one, or one after a gap: the sender hears how far we are
+	}
+	in.queue = append(in.queue, m.Data)
+	c.moves.enqueue(in)
+}
+
+func (m *moves) enqueue(in *incoming) {
+	if !in.queued {
+		in.queued = true
+		m.ready = append(m.ready, in)
+	}
+}
+
+// stepMoves puts what has been received into the next turn's Write.
+func (c *Core) stepMoves() {
+	ready := c.moves.ready
+	n := min(len(ready), stepsPerTurn)
+	c.moves.ready = append([]*incoming(nil), ready[n:]...)
+	for _, in := range ready[:n] {
+		in.queued = false
+		if in.place.sink != in {
+			continue
+		}
+		if in.installing {
+			c.stepInstall(in)
+			continue
+		}
+		c.stepReceive(in)
+		if len(in.queue) > 0 {
+			c.moves.enqueue(in)
+		}
+	}
+}
+
+func (c *Core) stepReceive(in *incoming) {
+	p := in.place
+	if p.group == nil || !p.group.Wants(in.sink.Position()) {
+		c.endIncoming(in, wire.Declined)
+		return
+	}
+	data := in.queue[0]
+	in.queue = in.queue[1:]
+	hard := p.group.Hard()
+	w, whole, err := in.sink.Receive(data, hard)
+	if err != nil {
+		c.tell(Warn, "a snapshot was declined", "tablet", p.tablet, "error", err)
+		c.endIncoming(in, wire.Declined)
+		return
+	}
+	in.stored++
+	c.turn.add(w)
+	if !in.sink.Complete() {
+		c.turn.after = append(c.turn.after, func() {
+			c.out.Add(in.key.from, true, &wire.Verdict{Transfer: in.key.transfer, Seq: in.stored, State: wire.Receiving})
+		})
+		return
+	}
+	// From here on the replica is out of service: what it holds is about to be replaced.
+	in.installing, in.hard = true, hard
+	c.drop(p)
+	c.turn.sync = true
+	if !whole {
+		c.moves.enqueue(in)
+		return
+	}
+	c.turn.after = append(c.turn.after, func() { c.installed(in, loggedBy(w)) })
+}
+
+// stepInstall moves a part of a complete stage into its place.
+func (c *Core) stepInstall(in *incoming) {
+	w, last, err := in.sink.Move(in.hard)
+	if err != nil {
+		c.fail(err)
+		return
+	}
+	c.turn.add(w)
+	if last {
+		c.turn.sync = true
+		c.turn.after = append(c.turn.after, func() { c.installed(in, loggedBy(w)) })
+		return
+	}
+	c.moves.enqueue(in)
+}
+
+// installed takes the replica into service again, with the state that has arrived.
+func (c *Core) installed(in *incoming, stored kv.Group) {
+	p := in.place
+	c.endIncoming(in, wire.Installed)
+	cfg := c.groupConfig(p.tablet)
+	g, err := tablet.Open(cfg, stored, c.now.Mono)
+	if err == nil {
+		err = cfg.Machine.Installed(c.store)
+	}
+	if err != nil {
+		c.fail(err)
+		return
+	}
+	c.adopt(p, g)
+	c.tell(Debug, "snapshot installed", "tablet", p.tablet, "index", stored.Last, "bytes", in.sink.Bytes)
+}
+
+func (c *Core) endIncoming(in *incoming, state wire.VerdictState) {
+	delete(c.moves.in, in.key)
+	if in.place.sink == in {
+		in.place.sink = nil
+	}
+	c.out.Add(in.key.from, true, &wire.Verdict{Transfer: in.key.transfer, Seq: in.stored, State: state})
+}

@@ -1,0 +1,63 @@
+package tablet
+
+import (
+	"time"
+
+	"github.com/quorddb/quord/internal/tabletime"
+)
+
+// clock is the tablet's time on this replica, which only the leader asks for.
+type clock struct {
+	tabletime.Clock
+	// soonest is at most the earliest expiry in the tablet; 0 where it is not known, -1 where nothing expires.
+	soonest int64
+}
+
+func (c *clock) start(last int64, now time.Duration) {
+	c.Clock.Start(last, now)
+	c.soonest = 0
+}
+
+func (c *clock) now(mono time.Duration) int64 { return c.Clock.Now(mono) }
+
+// Observe draws the time of a tablet that this replica leads towards the clocks of its voters.
+func (g *Group) Observe(now time.Duration, sample func(r Replica) (tabletime.Sample, bool)) tabletime.Correction {
+	var samples [tabletime.MaxSamples]tabletime.Sample
+	n := 0
+	voters := g.head.descriptor.Voters()
+	for _, r := range voters {
+		if s, ok := sample(r); ok && n < len(samples) {
+			samples[n] = s
+			n++
+		}
+	}
+	return g.clock.Observe(now, len(voters), samples[:n])
+}
+
+// Time returns the tablet's time in milliseconds since 1970; only that of a leader means anything.
+func (g *Group) Time(now time.Duration) int64 { return g.clock.now(now) }
+
+// sweepLimit bounds how many keys one entry expires.
+const sweepLimit = 256
+
+// Sweep proposes the expiry of keys whose time has passed, if there may be any.
+func (g *Group) Sweep(now time.Duration) error {
+	if !g.Serving() || g.clock.soonest < 0 || g.clock.soonest > g.clock.now(now) {
+		return nil
+	}
+	r := Reading{State: g.cfg.Store, Time: g.clock.now(now), Keys: g.head.keys}
+	keys, next, err := g.cfg.Machine.Overdue(&r, sweepLimit)
+	if err != nil {
+		return err
+	}
+	if len(keys) > 0 {
+		// soonest stays: the next sweep finds what is left once these are gone.
+		g.Expire(now, keys)
+		return nil
+	}
+	if next == 0 {
+		next = -1
+	}
+	g.clock.soonest = next
+	return nil
+}

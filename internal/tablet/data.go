@@ -1,0 +1,292 @@
+package tablet
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/quorddb/quord/internal/command"
+	"github.com/quorddb/quord/internal/kv"
+	"github.com/quorddb/quord/internal/record"
+	"github.com/quorddb/quord/internal/request"
+	"github.com/quorddb/quord/internal/slot"
+)
+
+// Data is the machine of a tablet of keys: Redis' commands over records.
+type Data struct {
+	first, last uint16 // slots
+	maxValue    int
+}
+
+// NewData returns the machine of tablet t of tablets, whose values are at most maxValue bytes.
+func NewData(t uint32, tablets, maxValue int) *Data {
+	first, last := slot.Range(t, tablets)
+	return &Data{first: first, last: last, maxValue: maxValue}
+}
+
+// Apply implements Machine.
+func (d *Data) Apply(m *Moment, commands []request.Command) [][]byte {
+	v := writeView{view: view{data: d, now: m.Time}, m: m}
+	replies := make([][]byte, len(commands))
+	for i, c := range commands {
+		spec := command.Lookup(c[0])
+		if spec == nil || spec.Eval == nil {
+			replies[i] = unknown(c[0])
+			continue
+		}
+		replies[i] = spec.Eval(&v, c, nil)
+	}
+	return replies
+}
+
+// Read implements Machine.
+func (d *Data) Read(r *Reading, commands []request.Command) (replies, expired [][]byte) {
+	v := readView{view: view{data: d, now: r.Time}, r: r}
+	replies = make([][]byte, len(commands))
+	for i, c := range commands {
+		spec := command.Lookup(c[0])
+		if spec == nil || spec.Eval == nil || spec.Flags&command.ReadOnly == 0 {
+			replies[i] = unknown(c[0])
+			continue
+		}
+		v.err = nil
+		replies[i] = spec.Eval(&v, c, nil)
+		if v.err != nil {
+			replies[i] = fmt.Appendf(nil, "-ERR a stored record cannot be read: %v\r\n", v.err)
+		}
+	}
+	return replies, v.expired
+}
+
+func unknown(name []byte) []byte {
+	return fmt.Appendf(nil, "-ERR the replica does not know the command '%.64s'\r\n", name)
+}
+
+// Expire implements Machine.
+func (d *Data) Expire(m *Moment, keys [][]byte) {
+	v := writeView{view: view{data: d, now: m.Time}, m: m}
+	for _, k := range keys {
+		if r, ok := v.stored(k); ok && r.Expired(m.Time) {
+			v.Delete(k)
+		}
+	}
+}
+
+// Overdue implements Machine.
+func (d *Data) Overdue(r *Reading, limit int) (keys [][]byte, next int64, err error) {
+	for s := int(d.first); s <= int(d.last); s++ {
+		lower, upper := prefixRange(binary.BigEndian.AppendUint16([]byte{prefixExpiry}, uint16(s)))
+		scanErr := r.State.Scan(lower, upper, func(k, _ []byte) bool {
+			if len(k) < expiryHead {
+				err = fmt.Errorf("an expiry of slot %d: %w", s, kv.ErrCorrupt)
+				return false
+			}
+			at := int64(binary.BigEndian.Uint64(k[3:]))
+			if at > r.Time || len(keys) >= limit {
+				if next == 0 || at < next {
+					next = at
+				}
+				return false
+			}
+			keys = append(keys, append([]byte(nil), k[expiryHead:]...))
+			return true
+		})
+		if err = errors.Join(err, scanErr); err != nil {
+			return nil, 0, err
+		}
+	}
+	return keys, next, nil
+}
+
+// Ranges implements Machine.
+func (d *Data) Ranges() [][2][]byte {
+	lower, upper := record.Range(d.first, d.last)
+	from := binary.BigEndian.AppendUint16([]byte{prefixExpiry}, d.first)
+	_, to := prefixRange(binary.BigEndian.AppendUint16([]byte{prefixExpiry}, d.last))
+	return [][2][]byte{{lower, upper}, {from, to}}
+}
+
+// Installed implements Machine: nothing of the state is kept elsewhere.
+func (d *Data) Installed(kv.Reader) error { return nil }
+
+const expiryHead = 1 + 2 + 8
+
+func expiryKey(s uint16, at int64, key []byte) []byte {
+	b := make([]byte, 0, expiryHead+len(key))
+	b = binary.BigEndian.AppendUint16(append(b, prefixExpiry), s)
+	b = binary.BigEndian.AppendUint64(b, uint64(at))
+	return append(b, key...)
+}
+
+// view is what reads and writes share of command.View.
+type view struct {
+	data *Data
+	now  int64
+	key  []byte // scratch
+}
+
+func (v *view) Now() int64    { return v.now }
+func (v *view) MaxValue() int { return v.data.maxValue }
+
+// scan walks the records of a reader from a place on; decoding errors end it.
+func (v *view) scan(r kv.Reader, s uint16, hash uint64, fn func(slot uint16, hash uint64, key []byte, r record.Record) bool) error {
+	if s < v.data.first {
+		s, hash = v.data.first, 0
+	}
+	if s > v.data.last {
+		return nil
+	}
+	_, upper := record.Range(v.data.first, v.data.last)
+	var bad error
+	err := r.Scan(record.AppendPosition(nil, s, hash), upper, func(stored, value []byte) bool {
+		var at uint16
+		var h uint64
+		var key, field []byte
+		if at, h, key, field, bad = record.ParseKey(stored); bad != nil {
+			return false
+		}
+		if len(field) > 0 {
+			return true
+		}
+		var rec record.Record
+		if rec, bad = record.Decode(stored, value); bad != nil {
+			return false
+		}
+		return fn(at, h, key, rec)
+	})
+	return errors.Join(err, bad)
+}
+
+// writeView is the view of an entry that is being applied.
+type writeView struct {
+	view
+	m *Moment
+}
+
+// stored returns what lies under key, expired or not.
+func (v *writeView) stored(key []byte) (record.Record, bool) {
+	v.key = record.AppendKey(v.key[:0], key, nil)
+	b := v.m.Tx.Get(v.key)
+	if b == nil {
+		return record.Record{}, false
+	}
+	r, err := record.Decode(v.key, b)
+	if err != nil {
+		v.m.Tx.fail(fmt.Errorf("key %q: %w", key, err))
+		return record.Record{}, false
+	}
+	return r, true
+}
+
+// Get implements command.View.
+func (v *writeView) Get(key []byte) (record.Record, bool) {
+	r, ok := v.stored(key)
+	if !ok || r.Expired(v.now) {
+		return record.Record{}, false
+	}
+	return r, true
+}
+
+// Put implements command.View.
+func (v *writeView) Put(key []byte, r record.Record) {
+	old, had := v.stored(key)
+	s := slot.Of(key)
+	if !had {
+		*v.m.Keys++
+	} else if old.ExpireAt != 0 && old.ExpireAt != r.ExpireAt {
+		v.m.Tx.Delete(expiryKey(s, old.ExpireAt, key))
+	}
+	if r.ExpireAt != 0 && (!had || old.ExpireAt != r.ExpireAt) {
+		v.m.Tx.Set(expiryKey(s, r.ExpireAt, key), nil)
+		if *v.m.Soonest < 0 || *v.m.Soonest > r.ExpireAt {
+			*v.m.Soonest = r.ExpireAt
+		}
+	}
+	r.Version = v.m.Index
+	stored := record.AppendKey(make([]byte, 0, len(key)+16), key, nil)
+	v.m.Tx.Set(stored, r.Append(make([]byte, 0, len(r.Value)+24), stored))
+}
+
+// Delete implements command.View.
+func (v *writeView) Delete(key []byte) {
+	old, had := v.stored(key)
+	if !had {
+		return
+	}
+	*v.m.Keys--
+	if old.ExpireAt != 0 {
+		v.m.Tx.Delete(expiryKey(slot.Of(key), old.ExpireAt, key))
+	}
+	v.m.Tx.Delete(record.AppendKey(nil, key, nil))
+}
+
+// Clear implements command.View.
+func (v *writeView) Clear() {
+	for _, r := range v.data.Ranges() {
+		v.m.Tx.DeleteRange(r[0], r[1])
+	}
+	*v.m.Keys, *v.m.Soonest = 0, -1
+}
+
+// Len implements command.View.
+func (v *writeView) Len() int64 { return *v.m.Keys }
+
+// Scan implements command.View. A write that walks a tablet would have to see the turn's own changes in order;
+// no command does.
+func (v *writeView) Scan(uint16, uint64, func(uint16, uint64, []byte, record.Record) bool) {
+	panic("tablet: a write command scans")
+}
+
+// readView is the view of a read on the leader.
+type readView struct {
+	view
+	r       *Reading
+	expired [][]byte
+	err     error
+}
+
+// Get implements command.View.
+func (v *readView) Get(key []byte) (record.Record, bool) {
+	v.key = record.AppendKey(v.key[:0], key, nil)
+	b, err := v.r.State.Get(v.key)
+	if err != nil {
+		if !errors.Is(err, kv.ErrNotFound) {
+			v.err = err
+		}
+		return record.Record{}, false
+	}
+	r, err := record.Decode(v.key, b)
+	if err != nil {
+		v.err = err
+		return record.Record{}, false
+	}
+	if r.Expired(v.now) {
+		v.expired = append(v.expired, append([]byte(nil), key...))
+		return record.Record{}, false
+	}
+	return r, true
+}
+
+// Scan implements command.View.
+func (v *readView) Scan(s uint16, hash uint64, fn func(slot uint16, hash uint64, key []byte, r record.Record) bool) {
+	if err := v.scan(v.r.State, s, hash, fn); err != nil {
+		v.err = err
+	}
+}
+
+// Len implements command.View.
+func (v *readView) Len() int64 { return v.r.Keys }
+
+// Put implements command.View; a read command that writes is a defect of the command table.
+func (v *readView) Put([]byte, record.Record) { panic("tablet: a read command writes") }
+
+// Delete implements command.View, like Put.
+func (v *readView) Delete([]byte) { panic("tablet: a read command deletes") }
+
+// Clear implements command.View, like Put.
+func (v *readView) Clear() { panic("tablet: a read command clears") }
+
+func (v *writeView) Expired(int) [][]byte { return nil }
+func (v *writeView) NextExpiry() int64    { return 0 }
+func (v *readView) Expired(int) [][]byte  { return nil }
+func (v *readView) NextExpiry() int64     { return 0 }

@@ -1,0 +1,206 @@
+package tablet
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/quorddb/quord/internal/ident"
+)
+
+// Role is the part that a replica plays in its group.
+type Role uint8
+
+// The roles. In a joint configuration a replica may be on its way in or out; the numbers are on disk.
+const (
+	// Learner receives the log and has no vote.
+	Learner Role = iota + 1
+	// Voter counts.
+	Voter
+	// Incoming counts in the new half of a joint configuration only.
+	Incoming
+	// Outgoing counts in the old half of a joint configuration only, and leaves with it.
+	Outgoing
+)
+
+// String returns the name of the role.
+func (r Role) String() string {
+	switch r {
+	case Learner:
+		return "learner"
+	case Voter:
+		return "voter"
+	case Incoming:
+		return "incoming"
+	case Outgoing:
+		return "outgoing"
+	}
+	return "unknown"
+}
+
+// Replica is one copy of a tablet. Its id is unique in the life of the tablet and never used again, so a replica
+// that was removed cannot be mistaken for one that came later.
+type Replica struct {
+	ID   uint64
+	Node ident.NodeID
+	Role Role
+}
+
+// Descriptor says who the replicas of a tablet are. It is part of the tablet's replicated state: only an entry of
+// the tablet's own log changes it, and each change raises the epoch.
+type Descriptor struct {
+	Epoch    uint64
+	Replicas []Replica // ordered by ID
+	NextID   uint64    // the id that the next new replica gets
+	// Joint says that the group is in transition: decisions need a majority of both halves until the next epoch.
+	Joint bool
+}
+
+// Find returns the replica on a node.
+func (d *Descriptor) Find(node ident.NodeID) (Replica, bool) {
+	for _, r := range d.Replicas {
+		if r.Node == node {
+			return r, true
+		}
+	}
+	return Replica{}, false
+}
+
+// Replica returns the replica with an id.
+func (d *Descriptor) Replica(id uint64) (Replica, bool) {
+	for _, r := range d.Replicas {
+		if r.ID == id {
+			return r, true
+		}
+	}
+	return Replica{}, false
+}
+
+// Nodes returns the nodes of the replicas in order of their ids.
+func (d *Descriptor) Nodes() []ident.NodeID {
+	nodes := make([]ident.NodeID, len(d.Replicas))
+	for i, r := range d.Replicas {
+		nodes[i] = r.Node
+	}
+	return nodes
+}
+
+// Voters returns the replicas that count in the configuration as it is, or in its new half when joint.
+func (d *Descriptor) Voters() []Replica {
+	var out []Replica
+	for _, r := range d.Replicas {
+		if r.Role == Voter || r.Role == Incoming {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// Majority reports whether the replicas for which ok holds are a majority, of both halves when joint.
+func (d *Descriptor) Majority(ok func(Replica) bool) bool {
+	var in, inOK, out, outOK int
+	for _, r := range d.Replicas {
+		good := ok(r)
+		if r.Role == Voter || r.Role == Incoming {
+			in++
+			if good {
+				inOK++
+			}
+		}
+		if r.Role == Voter || r.Role == Outgoing {
+			out++
+			if good {
+				outOK++
+			}
+		}
+	}
+	return inOK > in/2 && outOK > out/2
+}
+
+// Clone returns a deep copy.
+func (d *Descriptor) Clone() Descriptor {
+	c := *d
+	c.Replicas = slices.Clone(d.Replicas)
+	return c
+}
+
+// settle returns the descriptor after the transition: those on their way in are voters, those on their way out
+// are gone.
+func (d *Descriptor) settle() Descriptor {
+	c := Descriptor{Epoch: d.Epoch + 1, NextID: d.NextID}
+	for _, r := range d.Replicas {
+		switch r.Role {
+		case Outgoing:
+			continue
+		case Incoming:
+			r.Role = Voter
+		}
+		c.Replicas = append(c.Replicas, r)
+	}
+	return c
+}
+
+// String returns the descriptor as people read it: "epoch 3: 1@aabbccdd voter, 2@... learner".
+func (d *Descriptor) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "epoch %d:", d.Epoch)
+	for i, r := range d.Replicas {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, " %d@%s %s", r.ID, r.Node.Short(), r.Role)
+	}
+	return b.String()
+}
+
+const maxReplicas = 32
+
+var errDescriptor = errors.New("tablet: damaged descriptor")
+
+// Append appends the encoded descriptor: epoch and next id (uvarint), joint (1 byte, 0 or 1), number of replicas
+// (uvarint), then for each id (uvarint), node (16 bytes), role (1 byte).
+func (d *Descriptor) Append(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, d.Epoch)
+	dst = binary.AppendUvarint(dst, d.NextID)
+	dst = append(dst, b2u(d.Joint))
+	dst = binary.AppendUvarint(dst, uint64(len(d.Replicas)))
+	for _, r := range d.Replicas {
+		dst = binary.AppendUvarint(dst, r.ID)
+		dst = append(dst, r.Node[:]...)
+		dst = append(dst, byte(r.Role))
+	}
+	return dst
+}
+
+// DecodeDescriptor reads what Append wrote and returns what follows it.
+func DecodeDescriptor(b []byte) (Descriptor, []byte, error) {
+	r := reader{b: b}
+	d := Descriptor{Epoch: r.uvarint(), NextID: r.uvarint(), Joint: r.byte() == 1}
+	n := r.uvarint()
+	if n > maxReplicas {
+		return Descriptor{}, nil, errDescriptor
+	}
+	for range n {
+		var rep Replica
+		rep.ID = r.uvarint()
+		copy(rep.Node[:], r.bytes(ident.Size))
+		rep.Role = Role(r.byte())
+		if rep.Role < Learner || rep.Role > Outgoing {
+			r.failed = true
+		}
+		d.Replicas = append(d.Replicas, rep)
+	}
+	if r.failed {
+		return Descriptor{}, nil, errDescriptor
+	}
+	return d, r.b, nil
+}
+
+func b2u(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,154 @@
+package tablet
+
+import (
+	"time"
+
+	"github.com/quorddb/quord/internal/ident"
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+)
+
+// election decides when this replica campaigns and when it may not vote. The library's own election timer is
+// never started: its jitter cannot be seeded, and it counts ticks where a lease counts time.
+type election struct {
+	started    time.Duration
+	lastHeard  time.Duration // from the leader of the current term or a later one
+	everHeard  bool
+	campaignAt time.Duration // 0: no campaign is due
+	beatAt     time.Duration // a leader's next heartbeat
+}
+
+func (e *election) start(now time.Duration) { e.started = now }
+
+func (e *election) heard(now time.Duration) {
+	e.lastHeard, e.everHeard, e.campaignAt = now, true, 0
+}
+
+// forbids reports whether a request for a vote must be ignored: the leader that this replica heard from may count
+// on it for a lease, and so may one that it heard from before it was restarted. A transfer of leadership is the
+// leader's own wish.
+func (e *election) forbids(g *Group, now time.Duration, m *pb.Message) bool {
+	if string(m.GetContext()) == campaignTransfer {
+		return false
+	}
+	lease := g.cfg.Timing.Lease
+	return e.everHeard && now < e.lastHeard+lease || now < e.started+lease
+}
+
+// campaignTransfer is how the library marks the campaign of a replica that the leader told to take over.
+const campaignTransfer = "CampaignTransfer"
+
+// Tick does what time demands of the group: a leader's heartbeat, a follower's campaign. rank is this replica's
+// place in line for leadership among the replicas whose nodes are alive; next is when Tick is wanted again.
+func (g *Group) Tick(now time.Duration, rank int) (next time.Duration) {
+	e, t := &g.elect, &g.cfg.Timing
+	if g.leading {
+		if now >= e.beatAt {
+			g.raft.Tick()
+			e.beatAt = now + t.Heartbeat
+		}
+		return e.beatAt
+	}
+	if !g.votes() {
+		return now + t.Silence
+	}
+	if e.campaignAt == 0 {
+		alone := len(g.head.descriptor.Voters()) == 1
+		switch {
+		case alone && !g.head.descriptor.Joint:
+			e.campaignAt = now
+		case g.leader == 0:
+			e.schedule(g, now, rank)
+		case now >= e.lastHeard+t.Silence:
+			g.forgetLeader()
+			e.schedule(g, now, rank)
+		default:
+			return e.lastHeard + t.Silence
+		}
+	}
+	if now < e.campaignAt {
+		return e.campaignAt
+	}
+	e.campaignAt = 0
+	if err := g.raft.Campaign(); err == nil {
+		// The next attempt, if nobody wins: later for those further down the line, and never in step.
+		e.campaignAt = now + t.Lease + time.Duration(rank)*t.Stagger + g.jitter(t.Stagger)
+	}
+	return max(e.campaignAt, now+t.Stagger)
+}
+
+// schedule sets the time of the next campaign: no earlier than the leases that others may hold have ended.
+func (e *election) schedule(g *Group, now time.Duration, rank int) {
+	at := max(now, e.started+g.cfg.Timing.Lease)
+	if e.everHeard {
+		at = max(at, e.lastHeard+g.cfg.Timing.Lease)
+	}
+	e.campaignAt = at + time.Duration(rank)*g.cfg.Timing.Stagger + g.jitter(g.cfg.Timing.Stagger/2)
+}
+
+func (g *Group) jitter(d time.Duration) time.Duration {
+	return time.Duration(g.cfg.Random.Int64N(int64(d)))
+}
+
+// NodeLost says that the connection to a node has ended, or that it came back as another process: if it led this
+// group, a campaign is due. It reports whether that is so.
+func (g *Group) NodeLost(now time.Duration, node ident.NodeID, rank int) bool {
+	if l, ok := g.Leader(); !ok || l != node || g.leading {
+		return false
+	}
+	g.forgetLeader()
+	if g.votes() {
+		g.elect.schedule(g, now, rank)
+	}
+	return true
+}
+
+func (g *Group) forgetLeader() {
+	if err := g.raft.ForgetLeader(); err == nil {
+		g.leader = 0
+	}
+}
+
+// votes reports whether this replica may campaign.
+func (g *Group) votes() bool {
+	r, ok := g.head.descriptor.Replica(g.replica)
+	return ok && (r.Role == Voter || r.Role == Incoming)
+}
+
+// observe takes over what raft says about leadership after a step.
+func (g *Group) observe(now time.Duration, rd *raft.Ready) {
+	if hs := rd.HardState; hs != nil && hs.GetTerm() > g.term {
+		if g.leading {
+			g.Abandon() // even where it leads again: what it had proposed may be lost
+		}
+		g.term = hs.GetTerm()
+	}
+	if rd.SoftState == nil {
+		return
+	}
+	g.leader = rd.Lead
+	leading := rd.RaftState == raft.StateLeader
+	switch {
+	case leading && !g.leading:
+		g.clock.start(g.head.time, now)
+		g.elect.campaignAt = 0
+		g.elect.beatAt = now + g.cfg.Timing.Heartbeat
+	case !leading && g.leading:
+		g.leading = false
+		g.Abandon()
+		g.elect.heard(now) // whoever deposed this leader is about to be heard
+	}
+	g.leading = leading
+}
+
+// Abandon tells all who wait that this replica no longer leads.
+func (g *Group) Abandon() {
+	for k, w := range g.waiting {
+		delete(g.waiting, k)
+		w.Lost()
+	}
+	g.reads.abandon()
+}
+
+// TransferTo hands leadership to a replica, which campaigns at once when it holds the whole log.
+func (g *Group) TransferTo(replica uint64) { g.raft.TransferLeader(replica) }

@@ -1,0 +1,334 @@
+package tablet
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/quorddb/quord/internal/ident"
+	"github.com/quorddb/quord/internal/kv"
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+)
+
+// Outbox takes the raft messages of a turn. A late one promises something that must be on disk first.
+type Outbox interface {
+	Raft(to ident.NodeID, tablet uint32, late bool, encoded []byte)
+}
+
+// Turn is what the groups of a node do together in one turn of its worker:
+//
+//	for each group with work: Ready      collects messages, log entries, and the changes of applied entries
+//	send the early messages; write Turn.Write, with a sync if Turn.Sync
+//	for each of Turn.Groups: Applied     answers writes and reads over the new state, once it is visible
+//	wait for the disk
+//	for each of Turn.Groups: Persisted   and then the late messages are sent
+//
+// A group may have work again afterwards; the worker takes another turn.
+type Turn struct {
+	Now    time.Duration
+	Out    Outbox
+	Write  kv.Write
+	Sync   bool
+	Groups []*Group
+
+	scratch []byte
+	done    []finished
+}
+
+// finished is a write whose waiter is told when the state is visible.
+type finished struct {
+	waiter  Waiter
+	verdict verdict
+	replies [][]byte
+}
+
+// Reset empties the turn for the next one.
+func (t *Turn) Reset(now time.Duration) {
+	clear(t.Groups)
+	clear(t.done)
+	*t = Turn{
+		Now: now, Out: t.Out, Groups: t.Groups[:0], scratch: t.scratch, done: t.done[:0],
+		Write: kv.Write{Log: t.Write.Log[:0], State: t.Write.State[:0]},
+	}
+}
+
+// Ready adds to the turn what the group has to do. An error means that this replica cannot go on: its log or its
+// state cannot be read.
+func (g *Group) Ready(t *Turn) error {
+	if g.reads.unasked() && g.Serving() {
+		g.raft.ReadIndex(g.reads.ask())
+	}
+	if !g.raft.HasReady() {
+		return nil
+	}
+	rd := g.raft.Ready()
+	g.ready, g.inTurn, g.proposed = rd, true, 0
+	t.Groups = append(t.Groups, g)
+	g.observe(t.Now, &rd)
+	g.send(t, rd.Messages)
+	g.persist(t, &rd)
+	for _, rs := range rd.ReadStates {
+		g.reads.confirm(rs.RequestCtx, rs.Index)
+	}
+	if len(rd.CommittedEntries) == 0 {
+		return nil
+	}
+	return g.apply(t, rd.CommittedEntries)
+}
+
+func (g *Group) send(t *Turn, messages []*pb.Message) {
+	for _, m := range messages {
+		if !travels(m.GetType()) {
+			continue
+		}
+		to, ok := g.node(m.GetTo())
+		if !ok {
+			continue
+		}
+		if m.GetType() == pb.MsgApp && len(m.GetEntries()) == 0 && g.idleAppend(m) {
+			continue
+		}
+		t.scratch = appendMessage(t.scratch[:0], m)
+		t.Out.Raft(to, g.cfg.Tablet, waits(m.GetType()), t.scratch)
+	}
+}
+
+// node returns the node of a replica: as the descriptor has it, or as its messages said.
+func (g *Group) node(replica uint64) (ident.NodeID, bool) {
+	if r, ok := g.head.descriptor.Replica(replica); ok {
+		return r.Node, true
+	}
+	n, ok := g.strangers[replica]
+	return n, ok
+}
+
+// idleAppend reports whether an append without entries only carries a commit index, which the next entry or
+// heartbeat carries as well. Learners and groups in transition get it at once: what comes next waits for it.
+func (g *Group) idleAppend(m *pb.Message) bool {
+	if g.head.descriptor.Joint {
+		return false
+	}
+	if r, ok := g.head.descriptor.Replica(m.GetTo()); !ok || r.Role != Voter {
+		return false
+	}
+	idle := false
+	g.raft.WithProgress(func(id uint64, _ raft.ProgressType, pr progress) {
+		if id == m.GetTo() {
+			idle = m.GetIndex() <= pr.Match
+		}
+	})
+	return idle
+}
+
+func (g *Group) persist(t *Turn, rd *raft.Ready) {
+	op := kv.LogOp{Group: g.cfg.Tablet}
+	write := false
+	if hs := rd.HardState; hs != nil && !raft.IsEmptyHardState(hs) {
+		hard := kv.HardState{Term: hs.GetTerm(), Vote: hs.GetVote(), Commit: hs.GetCommit()}
+		// A hard state whose commit index alone advanced need not be written: a restart finds out anew.
+		if hard.Term != g.log.hard.Term || hard.Vote != g.log.hard.Vote {
+			op.Hard, write, t.Sync = &hard, true, true
+		}
+		g.log.hard = hard
+	}
+	if len(rd.Entries) > 0 {
+		op.Append = make([]kv.Entry, len(rd.Entries))
+		for i, e := range rd.Entries {
+			op.Append[i] = kv.Entry{Index: e.GetIndex(), Term: e.GetTerm(), Type: uint8(e.GetType()), Data: e.GetData()}
+		}
+		g.log.append(rd.Entries)
+		write, t.Sync = true, true
+	}
+	if write {
+		t.Write.Log = append(t.Write.Log, op)
+	}
+}
+
+// apply evaluates committed entries; their changes and the new head become part of the turn's Write.
+func (g *Group) apply(t *Turn, entries []*pb.Entry) error {
+	for _, e := range entries {
+		g.head.applied = kv.Position{Index: e.GetIndex(), Term: e.GetTerm()}
+		g.applyBytes += len(e.GetData()) + entryOverhead
+		switch e.GetType() {
+		case pb.EntryNormal:
+			if len(e.GetData()) > 0 {
+				if err := g.applyNormal(t, e); err != nil {
+					return err
+				}
+			}
+		case pb.EntryConfChangeV2:
+			if err := g.applyMembership(e); err != nil {
+				return err
+			}
+		default:
+			return fmt.Errorf("tablet %d: entry %d has the unknown type %s", g.cfg.Tablet, e.GetIndex(), e.GetType())
+		}
+	}
+	g.tx.Set(headKey(g.cfg.Tablet), g.head.append(nil))
+	ops, err := g.tx.take()
+	if err != nil {
+		return fmt.Errorf("tablet %d: apply up to entry %d: %w", g.cfg.Tablet, g.head.applied.Index, err)
+	}
+	t.Write.State = append(t.Write.State, ops...)
+	g.log.forget(g.head.applied.Index)
+	g.truncate(t)
+	return nil
+}
+
+func (g *Group) applyNormal(t *Turn, raw *pb.Entry) error {
+	e, err := decodeEntry(raw.GetData())
+	if err != nil {
+		return fmt.Errorf("tablet %d: entry %d: %w", g.cfg.Tablet, raw.GetIndex(), err)
+	}
+	h := g.head
+	h.time = max(h.time, e.time)
+	m := Moment{
+		Tx: &g.tx, Index: raw.GetIndex(), Time: h.time, Seed: e.seed, Keys: &h.keys, Soonest: &g.clock.soonest,
+	}
+	if e.kind == entryExpire {
+		if len(e.commands) == 1 {
+			g.cfg.Machine.Expire(&m, e.commands[0])
+		}
+		return nil
+	}
+	v, first, dropped := h.windows.admit(e.origin, raw.GetIndex())
+	var replies [][]byte
+	switch v {
+	case fresh:
+		replies = g.cfg.Machine.Apply(&m, e.commands)
+		encoded := AppendReplies(nil, replies)
+		dropped = append(dropped, h.windows.store(e.origin, encoded)...)
+		if len(encoded) > largeResult {
+			g.tx.Set(resultKey(g.cfg.Tablet, largeKey{e.origin.Node, e.origin.Boot, e.origin.Number}), encoded)
+		}
+	case repeated:
+		encoded := first.replies
+		if encoded == nil {
+			encoded = g.tx.Get(resultKey(g.cfg.Tablet, largeKey{e.origin.Node, e.origin.Boot, e.origin.Number}))
+		}
+		if replies, err = DecodeReplies(encoded); err != nil {
+			return fmt.Errorf("tablet %d: entry %d repeats a write whose result is damaged: %w", g.cfg.Tablet, raw.GetIndex(), err)
+		}
+	}
+	for _, k := range dropped {
+		g.tx.Delete(resultKey(g.cfg.Tablet, k))
+	}
+	key := waitKey{e.origin.Node, e.origin.Number}
+	if w, ok := g.waiting[key]; ok {
+		delete(g.waiting, key)
+		t.done = append(t.done, finished{w, v, replies})
+	}
+	return nil
+}
+
+// applyMembership takes over a new descriptor. It is carried by the change itself; the library proposes the end of
+// a transition on its own, without one.
+func (g *Group) applyMembership(raw *pb.Entry) error {
+	var cc pb.ConfChangeV2
+	if err := proto.Unmarshal(raw.GetData(), &cc); err != nil {
+		return fmt.Errorf("tablet %d: membership change at entry %d: %w", g.cfg.Tablet, raw.GetIndex(), err)
+	}
+	d := &g.head.descriptor
+	next := d.settle()
+	if len(cc.GetContext()) > 0 {
+		var err error
+		if next, _, err = DecodeDescriptor(cc.GetContext()); err != nil {
+			return fmt.Errorf("tablet %d: membership change at entry %d: %w", g.cfg.Tablet, raw.GetIndex(), err)
+		}
+		if next.Epoch != d.Epoch+1 || d.Joint {
+			return nil // proposed against a descriptor that is no longer; every replica sees the same and skips it
+		}
+	} else if !d.Joint {
+		return nil
+	}
+	g.raft.ApplyConfChange(&cc)
+	g.head.descriptor = next
+	if _, ok := next.Replica(g.replica); !ok {
+		g.removed = true
+	}
+	return nil
+}
+
+// truncate cuts the log when enough of it has been applied. What a connected follower still lacks is kept within
+// four times the bound, and what a transfer under way needs is kept whatever it costs.
+func (g *Group) truncate(t *Turn) {
+	applied := g.head.applied
+	if applied.Index-g.log.start.Index < truncateThreshold && g.applyBytes < truncateBytes {
+		return
+	}
+	to := applied
+	if g.leading {
+		lowest := applied.Index
+		g.raft.WithProgress(func(_ uint64, _ raft.ProgressType, pr progress) { lowest = min(lowest, pr.Match) })
+		if applied.Index-lowest < 4*truncateThreshold && g.applyBytes < 4*truncateBytes {
+			to.Index = lowest
+		}
+	}
+	if g.hold > 0 {
+		to.Index = min(to.Index, g.hold)
+	}
+	if to.Index <= g.log.start.Index {
+		return
+	}
+	term, err := g.log.Term(to.Index)
+	if err != nil {
+		return // it stays until it can be read; the next turn tries again
+	}
+	to.Term = term
+	t.Write.Log = append(t.Write.Log, kv.LogOp{Group: g.cfg.Tablet, Truncate: &to})
+	g.log.truncate(to)
+	g.applyBytes = 0
+}
+
+// Applied answers what the turn's Write made visible.
+func (t *Turn) Applied() {
+	for i := range t.done {
+		f := &t.done[i]
+		if f.verdict == refused {
+			f.waiter.Spent()
+		} else {
+			f.waiter.Done(f.replies)
+		}
+	}
+	for _, g := range t.Groups {
+		g.answerReads(t.Now)
+	}
+}
+
+func (g *Group) answerReads(now time.Duration) {
+	for _, b := range g.reads.due(g.head.applied.Index) {
+		r := Reading{State: g.cfg.Store, Time: g.clock.now(now), Keys: g.head.keys}
+		for _, rd := range b.reads {
+			replies, expired := g.cfg.Machine.Read(&r, rd.commands)
+			if len(expired) == 0 {
+				rd.waiter.Done(replies)
+				continue
+			}
+			// The answer waits for the log to say that the keys are gone.
+			if g.Expire(now, expired) != Taken {
+				rd.waiter.Lost()
+				continue
+			}
+			last := g.lastIndex()
+			g.reads.next++
+			g.reads.asked = append(g.reads.asked, readBatch{id: g.reads.next, confirmed: true, index: last, reads: []read{rd}})
+			g.reads.count++
+		}
+	}
+}
+
+// lastIndex returns the index of the last entry, those included that raft has not handed out yet. It may be too low
+// by an entry that raft proposed itself; a read that then finds its key still there waits once more.
+func (g *Group) lastIndex() uint64 { return g.log.last + g.proposed }
+
+// Persisted says that the turn's Write is on disk.
+func (t *Turn) Persisted() {
+	for _, g := range t.Groups {
+		if g.inTurn {
+			rd := g.ready
+			g.ready, g.inTurn = raft.Ready{}, false
+			g.raft.Advance(rd)
+		}
+	}
+}

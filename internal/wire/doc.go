@@ -1,0 +1,26 @@
+// Package wire holds what nodes say to each other, and its form on the wire.
+//
+// A frame (package peer carries it, with its length and checksum) is a sequence of messages:
+//
+//	kind (1 byte)  length of the body (uvarint)  body
+//
+// Integers in bodies are uvarint and byte strings have their length (uvarint) before them, unless said otherwise.
+// Node identifiers are 16 bytes. The bodies:
+//
+//	Raft       tablet, then a raft message (package tablet)
+//	Request    id, tablet, flags (1 byte; bit 0: write), boot, number, low, then commands (package tablet)
+//	Response   id, status (1 byte), leader (16 bytes, zero: unknown), epoch, then by status:
+//	           Done: replies (package tablet); Rejected: a text
+//	Ring       a ring message (package ring)
+//	Pulse      wall clock in milliseconds (8 bytes, big endian), revision of the registry, leads, holds, lacking,
+//	           moving, keys: what a node tells all others once a second
+//	Ask        nothing: asks for the registry
+//	Registry   a registry (package registry)
+//	Who        tablet: asks who holds it
+//	Where      tablet, leader (16 bytes), then a descriptor (package tablet), empty where nothing is known
+//	Offer      transfer, tablet, replica it is for, then the head of a snapshot
+//	Chunk      transfer, sequence number from 1, then a chunk of a snapshot
+//	Verdict    transfer, sequence number up to which all is stored, state (1 byte): what the receiver says
+//
+// Unknown kinds are skipped: a newer node may say more. The package is pure.
+package wire
