@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -69,4 +70,10 @@ func withStderr(err error) error {
 		return fmt.Errorf("%w: %s", err, bytes.TrimSpace(exit.Stderr))
 	}
 	return err
+}
+
+// environ returns the environment without the variables that are settings of a node: what somebody has set for
+// themselves is no part of a test.
+func environ() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "QUORD_") })
 }

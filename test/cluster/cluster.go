@@ -172,7 +172,7 @@ func Run(ctx context.Context, args ...string) (stdout, stderr []byte, code int, 
 	}
 	var out, errs strings.Builder
 	cmd := exec.CommandContext(ctx, binary, args...)
-	cmd.Stdout, cmd.Stderr = &out, &errs
+	cmd.Env, cmd.Stdout, cmd.Stderr = environ(), &out, &errs
 	cmd.WaitDelay = time.Second
 	err = cmd.Run()
 	var exit *exec.ExitError

@@ -65,7 +65,7 @@ func (n *Node) Start() error {
 	defer log.Close()
 	fmt.Fprintf(log, "--- start %d: %s %s\n", n.starts.Add(1), n.binary, strings.Join(n.Args(), " "))
 	cmd := exec.Command(n.binary, n.Args()...)
-	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env, cmd.Stdout, cmd.Stderr = environ(), log, log
 	// A node in a group of its own does not see the Ctrl-C of whoever runs the test, and dies with the test itself.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
