@@ -302,3 +302,45 @@ func (w *world) dump() {
 		}
 	}
 }
+
+func (w *world) randomID() ID {
+	var id ID
+	for i := 0; i < len(id); i += 8 {
+		binary.BigEndian.PutUint64(id[i:], w.rng.Uint64())
+	}
+	return Space{w.cfg.withDefaults().Bits}.wrap(words(id))
+}
+
+// successorOf returns the member that owns id by definition.
+func (w *world) successorOf(id ID) Token {
+	all := w.members()
+	i, _ := slices.BinarySearchFunc(all, id, func(t Token, id ID) int { return t.ID.Compare(id) })
+	return all[i%len(all)]
+}
+
+// constructed puts a converged ring of n nodes of one token each in place, fingers included.
+func (w *world) constructed(n int) {
+	w.t.Helper()
+	cfg := w.cfg.withDefaults()
+	space := Space{cfg.Bits}
+	all := make([]Token, n)
+	for i := range all {
+		all[i] = Token{ID: w.randomID(), Node: nodeID(i + 1)}
+	}
+	slices.SortFunc(all, func(a, b Token) int { return a.ID.Compare(b.ID) })
+	for _, t := range all {
+		s := Snapshot{Node: t.Node, Tokens: []TokenState{ideal(all, t.ID, cfg.Successors)}}
+		ts := &s.Tokens[0]
+		for e := cfg.Bits - 1; e >= 0; e-- {
+			point := space.AddPower(t.ID, e)
+			if Within(t.ID, point, ts.Successors[0].ID) {
+				break
+			}
+			i, _ := slices.BinarySearchFunc(all, point, func(t Token, id ID) int { return t.ID.Compare(id) })
+			ts.Fingers = append(ts.Fingers, all[i%n])
+		}
+		if err := w.node(t.Node, t.ID).Restore(w.now, s); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
