@@ -17,7 +17,7 @@ type Backend interface {
 	Submit(reqs []*request.Request)
 	// TryRead evaluates the reads of r on the calling goroutine if this node may answer them at once, linearizably;
 	// otherwise it changes nothing and reports false. It appends one reply per command to r.Replies, which is empty,
-	// and may build the i-th in the space of ReplyBuffer(r, i). It does not tell the Owner.
+	// and may build the i-th in the space of ReplyBuffer(r, i); or it sets r.Failure. It does not tell the Owner.
 	TryRead(r *request.Request) bool
 	// Tablets returns the number of tablets; it never changes.
 	Tablets() int

@@ -35,6 +35,9 @@ func (c *session) decide(b *batch, k *call, cmd resp.Command) {
 	var spec *command.Spec
 	if spec, b.inline = command.Check(cmd.Args, b.inline); spec == nil {
 		k.rejected = true
+		if named := command.Lookup(cmd.Args[0]); named != nil {
+			k.entry = c.srv.table[named]
+		}
 		if isHTTP(cmd.Args[0]) {
 			// A browser that was lured here sends commands in the body of its request.
 			c.srv.cfg.Log.Warn("closed a connection that speaks HTTP, possibly an attack on this node", "client", c.addr)

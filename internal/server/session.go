@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"slices"
@@ -16,6 +17,12 @@ import (
 
 // chunk is how much is written under one deadline.
 const chunk = 256 << 10
+
+// lingerFor and lingerBytes bound what is read of a connection that is about to be closed.
+const (
+	lingerFor   = 500 * time.Millisecond
+	lingerBytes = 1 << 20
+)
 
 // session is one connection. What is not marked belongs to its goroutine.
 type session struct {
@@ -307,6 +314,7 @@ func (c *session) ended(failure error) {
 	case failure == nil || c.isDraining():
 	case errors.As(failure, &protocol):
 		n.protocol.Add(1)
+		c.linger()
 		c.srv.cfg.Log.Info("closed a connection that broke the protocol", "client", c.addr, "error", failure)
 	case errors.Is(failure, resp.ErrMemory):
 		n.noMemory.Add(1)
@@ -314,6 +322,7 @@ func (c *session) ended(failure error) {
 		_ = c.conn.SetWriteDeadline(time.Now().Add(time.Second))
 		_, _ = c.conn.Write([]byte("-OOM no memory left to receive this command, " +
 			strconv.FormatInt(c.srv.cfg.MaxInput, 10) + " bytes are in use by requests\r\n"))
+		c.linger()
 	case errors.As(failure, &w) && errors.Is(failure, os.ErrDeadlineExceeded):
 		n.slow.Add(1)
 		c.srv.cfg.Log.Warn("closed a connection that did not take its replies", "client", c.addr,
@@ -321,6 +330,17 @@ func (c *session) ended(failure error) {
 	case !c.authenticated && errors.Is(failure, os.ErrDeadlineExceeded):
 		n.authTimeouts.Add(1)
 	}
+}
+
+// linger reads for a moment what the client still sends: a connection that is closed over unread bytes is reset, and
+// the client would never see why.
+func (c *session) linger() {
+	half, can := c.conn.(interface{ CloseWrite() error })
+	if !can || half.CloseWrite() != nil {
+		return
+	}
+	c.setReadDeadline(time.Now().Add(lingerFor))
+	_, _ = io.CopyN(io.Discard, c.conn, lingerBytes)
 }
 
 // setReadDeadline is overruled when the server closes.
