@@ -149,7 +149,7 @@ func (c *client) explain(ctx context.Context, err error) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return fmt.Errorf("%s closed the connection before it had answered: %w", c.addr, errClosed)
 	}
-	return fmt.Errorf("talk to %s: %w", c.addr, err)
+	return fmt.Errorf("talk to %s: %w; is that a Quord node?", c.addr, err)
 }
 
 // errClosed is wrapped where the node closed the connection before it had answered.

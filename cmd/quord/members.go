@@ -29,8 +29,8 @@ func (a *app) leave() *cobra.Command {
 		Use:   "leave",
 		Short: "The node at --addr hands everything over and stops",
 		Long: "The node at --addr hands everything that it holds to the others, tells the ring, and stops for good.\n" +
-			"The verb waits until that is done. Interrupting the verb does not interrupt the node: `quord ring` shows how far\n" +
-			"it is, and asking it again waits again.",
+			"The verb waits until that is done. Interrupting the verb does not interrupt the node: `quord status` and\n" +
+			"`quord ring` show how far it is.",
 		Args: args(cobra.NoArgs),
 	}
 	t := a.talks(cmd)
@@ -49,11 +49,12 @@ func (a *app) leave() *cobra.Command {
 		}
 		result := moved{Node: self.ID, DryRun: dryRun}
 		if dryRun {
-			result.Answer, err = leavePlan(r, self)
-		} else {
-			result.Answer, err = a.leaveNow(ctx, c, self)
-		}
-		if err != nil {
+			reply, err := c.do(ctx, "QUORD.LEAVE", "DRYRUN")
+			if err != nil {
+				return err
+			}
+			result.Answer = fmt.Sprint(reply)
+		} else if result.Answer, err = a.leaveNow(ctx, c, self); err != nil {
 			return err
 		}
 		return a.printMoved(t, result)
@@ -85,26 +86,6 @@ func (c *client) self(ctx context.Context, r admin.Ring) (admin.Node, error) {
 
 // infoNodeID is the line of INFO that holds the node's id.
 const infoNodeID = "node_id"
-
-// leavePlan says what a leave would hand over.
-func leavePlan(r admin.Ring, self admin.Node) (string, error) {
-	others := 0
-	for _, n := range r.Nodes {
-		if n.ID != self.ID && n.State == "up" {
-			others++
-		}
-	}
-	if others == 0 {
-		return "", fmt.Errorf("node %s is the only one that is up: there is nobody to hand its %s to; SIGTERM stops it without leaving",
-			short(self.ID), plural(self.Holds, "tablet"))
-	}
-	plan := fmt.Sprintf("node %s would hand %s over, of which it leads %d, to %s, and stop",
-		short(self.ID), plural(self.Holds, "tablet"), self.Leads, plural(others, "node"))
-	if others < r.Replicas {
-		plan += fmt.Sprintf("; only %s would be left of each tablet, where %d are wanted", plural(others, "replica"), r.Replicas)
-	}
-	return plan, nil
-}
 
 // leaveNow asks the node to leave and shows progress until it has.
 func (a *app) leaveNow(ctx context.Context, c *client, self admin.Node) (string, error) {

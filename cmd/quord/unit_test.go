@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bytes"
+	"runtime/debug"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/quorddb/quord/internal/admin"
+)
+
+// Lines of several nodes must stay whole, or nobody can read the log of a ring.
+func TestPrefixerWritesWholeLines(t *testing.T) {
+	var out bytes.Buffer
+	p := &prefixer{to: &out, prefix: "n1 | "}
+	for _, piece := range []string{"a", "b\nc", "\n\nd"} {
+		if n, err := p.Write([]byte(piece)); n != len(piece) || err != nil {
+			t.Fatalf("Write(%q) = %d, %v", piece, n, err)
+		}
+	}
+	p.flush()
+	p.flush()
+	if want := "n1 | ab\nn1 | c\nn1 | \nn1 | d\n"; out.String() != want {
+		t.Errorf("wrote %q, want %q", out.String(), want)
+	}
+	out.Reset()
+	_, _ = p.Write(bytes.Repeat([]byte("x"), 2*maxLine))
+	if n := strings.Count(out.String(), "\n"); n != 2 || len(p.line) != 0 {
+		t.Errorf("a line without an end is cut into %d, and %d bytes are kept", n, len(p.line))
+	}
+}
+
+// A key that holds control characters must not rewrite a user's terminal.
+func TestPrintable(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain": "plain", "grüße": "grüße", "a b": "a b", "": `""`, "a\nb": `"a\nb"`, "\x1b[2J": `"\x1b[2J"`, "\xff": `"\xff"`, "\u009b": `"\u009b"`,
+	} {
+		if got := printable(in); got != want {
+			t.Errorf("printable(%q) = %s, want %s", in, got, want)
+		}
+	}
+}
+
+// Replies become the contract's structs by their JSON names, whatever order a map comes in.
+func TestDecode(t *testing.T) {
+	reply := map[any]any{
+		"key": "k", "slot": int64(7), "leader": nil, "epoch": int64(1 << 53), "hops": int64(2), "later": "unknown fields are for newer clients",
+		"replicas": []any{map[any]any{"id": "x", "addr": "y"}},
+	}
+	var got admin.Lookup
+	if err := decode(reply, &got); err != nil {
+		t.Fatal(err)
+	}
+	want := admin.Lookup{Key: "k", Slot: 7, Epoch: 1 << 53, Hops: 2, Replicas: []admin.Place{{ID: "x", Addr: "y"}}}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("decoded (-want +got):\n%s", d)
+	}
+	for _, bad := range []any{"text", []any{}, map[any]any{int64(1): 2}, map[any]any{"slot": "seven"}} {
+		if err := decode(bad, &got); err == nil {
+			t.Errorf("%v is a lookup", bad)
+		}
+	}
+}
+
+// A bug report must say what was running.
+func TestVCSCommit(t *testing.T) {
+	settings := []debug.BuildSetting{{Key: "vcs.revision", Value: "0123456789abcdef"}, {Key: "vcs.modified", Value: "true"}}
+	if got := vcsCommit(settings); got != "0123456789ab+changes" {
+		t.Errorf("commit %s", got)
+	}
+	if got := vcsCommit(nil); got != "" {
+		t.Errorf("no commit is %q", got)
+	}
+}
+
+func TestBusy(t *testing.T) {
+	s := admin.Status{Workers: []admin.Worker{
+		{Name: "idle one", State: "idle"},
+		{Name: "leave", State: "running", Done: 3, Total: 9, BytesPerSec: 1 << 20, EtaSec: 61},
+		{Name: "transfers", State: "waiting", Why: "a node with room"},
+	}}
+	if got, want := busy(s), "leave 3 of 9, 1.0 MiB/s, 1m1s left; transfers, waits for a node with room"; got != want {
+		t.Errorf("busy: %q, want %q", got, want)
+	}
+}
