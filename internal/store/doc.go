@@ -10,7 +10,8 @@
 //   - A Write is visible when Apply returns and durable when its Pending has been waited for.
 //   - After a failed sync, or an error of Pebble's background work, every later Apply and Wait fails with the first
 //     cause (Err, Config.OnFailure). Nothing is retried: what a failed fsync left on the disk is unknown. Reads still
-//     answer, and may show what will not be there after a restart, so the node must stop serving.
+//     answer, and may show what will not be there after a restart, so the node must stop serving. Pebble itself may
+//     end the process soon after its log or its manifest failed; OnFailure has been called by then.
 //   - No reader sees a value older than one that was visible before its read began, cached or not: see values.go.
 //
 // # Concurrency

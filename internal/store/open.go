@@ -44,9 +44,11 @@ func Open(cfg Config) (*Store, error) {
 		groups: make(map[uint32]*group), pending: make(map[*pending]struct{}),
 		snapshots: make(map[*snapshot]struct{}),
 	}
+	s.cfg.FS = watchedFS{FS: cfg.FS, store: s}
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("open store %s: %w", cfg.Dir, err)
 	}
+	s.opened.Store(true)
 	return s, nil
 }
 

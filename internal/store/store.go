@@ -24,6 +24,8 @@ type Store struct {
 	failOnce sync.Once
 	// wedged is set when Pebble panicked: it may hold its locks for good, so it must not be called to end.
 	wedged atomic.Bool
+	// opened is set when Open succeeds; until then its errors say what failed.
+	opened atomic.Bool
 	counts counts
 
 	applyMu sync.Mutex

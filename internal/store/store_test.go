@@ -14,7 +14,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// A store that was not closed is known by other goroutines of Pebble: this one is also left behind by a pebble.Open
+// that failed late, as TestInterruptedSetup makes it, and nobody else can end it.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreTopFunction("github.com/cockroachdb/pebble/v2.(*ConcurrencyLimitScheduler).periodicGranter"))
+}
 
 // harness is a store on a file system in memory that forgets what was not synced, and whose syncs can fail.
 type harness struct {
@@ -84,6 +89,52 @@ func TestStore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			storetest.Run(t, func(t testing.TB) storetest.Harness { return newHarness(t, cfg) })
 		})
+	}
+}
+
+// A write that fails behind Apply's back, without anybody waiting for it, must stop the store all the same: Pebble would
+// notice late, and panic.
+func TestFailedWriteInTheBackground(t *testing.T) {
+	fail := new(atomic.Bool)
+	failed := make(chan error, 1)
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if fail.Load() && op.Kind == errorfs.OpFileWrite && strings.HasSuffix(op.Path, ".log") {
+			return errorfs.ErrInjected
+		}
+		return nil
+	}))
+	s, err := store.Open(store.Config{
+		Dir: "data", FS: fs, ValueCacheBytes: -1, OnFailure: func(err error) { failed <- err },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := kv.Write{State: []kv.Op{{Kind: kv.Set, Key: []byte("key"), Value: []byte("value")}}}
+	if _, err := s.Apply(&w, false); err != nil {
+		t.Fatal(err)
+	}
+	fail.Store(true)
+	// More than a block of the log, or Pebble would keep it until the next sync.
+	large := kv.Write{State: []kv.Op{{Kind: kv.Set, Key: []byte("large"), Value: make([]byte, 50_000)}}}
+	if _, err := s.Apply(&large, false); err != nil && !errors.Is(err, kv.ErrFailed) {
+		t.Fatal(err)
+	}
+	if err := <-failed; !errors.Is(err, errorfs.ErrInjected) || !strings.Contains(err.Error(), ".log") {
+		t.Errorf("%v does not name the cause and the file", err)
+	}
+	for range 3 {
+		if _, err := s.Apply(&w, false); !errors.Is(err, kv.ErrFailed) {
+			t.Fatalf("a Write after the failure: %v", err)
+		}
+	}
+	if v, err := s.Get([]byte("key")); string(v) != "value" {
+		t.Errorf("get: %q, %v", v, err)
+	}
+	if m, err := s.Metrics(); err != nil || !m.Failed {
+		t.Errorf("metrics: %+v, %v", m, err)
+	}
+	if err := s.Close(); !errors.Is(err, kv.ErrFailed) {
+		t.Errorf("close: %v", err)
 	}
 }
 
