@@ -2,10 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 
 	"github.com/quorddb/quord/internal/config"
+	"github.com/quorddb/quord/internal/core"
+	"github.com/quorddb/quord/internal/node"
 )
 
 // runningNode is what serve needs of a node that has started.
@@ -21,9 +22,13 @@ type runningNode interface {
 // openFunc starts a node. It returns when the node is a member and serves, or ctx ends.
 type openFunc func(ctx context.Context, cfg config.Serve, log *slog.Logger) (runningNode, error)
 
-func openNode(context.Context, config.Serve, *slog.Logger) (runningNode, error) {
-	return nil, errors.New("this build holds no node")
+func openNode(ctx context.Context, cfg config.Serve, log *slog.Logger) (runningNode, error) {
+	n, err := node.Open(ctx, cfg, thisBuild().Version, log)
+	if err != nil {
+		return nil, err // not n: a nil *Node in the interface would not be nil
+	}
+	return n, nil
 }
 
 // formats names the versions of what this binary writes where another version may read it.
-var formats = map[string]int{}
+var formats = map[string]int{"data": core.Format}
