@@ -158,7 +158,6 @@ func FuzzParseScan(f *testing.F) {
 
 func FuzzParseReplies(f *testing.F) {
 	f.Add([]byte("*3\r\n$2\r\n17\r\n$1\r\na\r\n$0\r\n\r\n"))
-	f.Add([]byte("*2\r\n:3\r\n:1700000000000\r\n"))
 	f.Add([]byte("*18446744073709551615\r\n"))
 	f.Add([]byte("*1\r\n$18446744073709551615\r\n"))
 	f.Fuzz(func(t *testing.T, reply []byte) {
@@ -170,9 +169,6 @@ func FuzzParseReplies(f *testing.F) {
 			if size > len(reply) {
 				t.Errorf("%d bytes of keys out of %d", size, len(reply))
 			}
-		}
-		if removed, next, err := ParseExpireReply(reply); err == nil && (removed < 0 || next < 0) {
-			t.Errorf("%d removed, next %d", removed, next)
 		}
 	})
 }

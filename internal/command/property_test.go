@@ -2,6 +2,7 @@ package command_test
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strconv"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/quorddb/quord/internal/command/gen"
 	"github.com/quorddb/quord/internal/command/memview"
 	"github.com/quorddb/quord/internal/record"
+	"github.com/quorddb/quord/internal/slot"
 	"pgregory.net/rapid"
 )
 
@@ -48,7 +50,7 @@ func TestReplicasStayTogether(t *testing.T) {
 			case 0:
 				other = clone(other) // a snapshot
 			case 1:
-				command.Evaluate(other, words("_expire 3"), nil) // a sweep
+				sweep(other, 3)
 			case 2:
 				one.Time += anHour
 				other.Time = one.Time
@@ -72,6 +74,37 @@ func TestReadsChangeNothing(t *testing.T) {
 			}
 		}
 	})
+}
+
+// rangeless is a view that may not be scanned.
+type rangeless struct {
+	*memview.View
+	scanned *bool
+}
+
+func (r rangeless) Scan(uint16, uint64, func(uint16, uint64, []byte, record.Record) bool) { *r.scanned = true }
+
+// Replicas evaluate different numbers of entries together and see ranges as they were before; a write that looked
+// at one would bring them apart.
+func TestWritesScanNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		commands := sequence(t, 1_000_000)
+		v := rangeless{&memview.View{Time: 1_000_000, Max: 4096}, new(bool)}
+		for range 200 {
+			args := commands.Next()
+			if run(v, args); *v.scanned && command.Lookup(args[0]).IsWrite() {
+				t.Fatalf("%s has scanned the data", gen.Format(args))
+			}
+			*v.scanned = false
+		}
+	})
+	v := rangeless{&memview.View{}, new(bool)}
+	if command.Evaluate(v, words("_clear"), nil); *v.scanned {
+		t.Error("_CLEAR has scanned the data")
+	}
+	if command.Evaluate(v, words("_scan 0"), nil); !*v.scanned {
+		t.Error("a scan is not noticed")
+	}
 }
 
 // A value beyond the limit could never be read again by a client, nor sent to a new replica.
@@ -252,19 +285,61 @@ func TestCursorsOrderAsTheStoreDoes(t *testing.T) {
 	})
 }
 
-// The view in memory judges others, so it has to be in order itself.
-func TestMemviewExpiresInOrder(t *testing.T) {
-	v := &memview.View{Time: 100}
-	for key, at := range map[string]int64{"d": 50, "a": 100, "b": 100, "c": 101, "e": 0} {
-		v.Put([]byte(key), record.Record{Kind: record.String, ExpireAt: at})
-	}
-	if got := joined(v.Expired(10)); got != "d a b" {
-		t.Errorf("expired: %s", got)
-	}
-	if got := joined(v.Expired(2)); got != "d a" {
-		t.Errorf("the first two: %s", got)
-	}
-	if v.NextExpiry() != 50 || v.Len() != 5 {
-		t.Errorf("next %d, %d keys", v.NextExpiry(), v.Len())
-	}
+// The view in memory judges others, so it has to be right itself: it is compared with a map and a sorted list.
+func TestMemviewIsAnOrderedMap(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		v, model := &memview.View{Time: 100}, map[string]int64{}
+		keys := rapid.SampledFrom([]string{"", "a", "b", "c", "{a}", "{a}1", "{a}2", "{b}1"})
+		for range 30 {
+			key := keys.Draw(t, "key")
+			switch rapid.IntRange(0, 20).Draw(t, "what") {
+			case 0:
+				v.Clear()
+				clear(model)
+			case 1, 2, 3:
+				v.Delete([]byte(key))
+				delete(model, key)
+			case 4, 5, 6:
+				sweep(v, 100)
+				for key, at := range model {
+					if at != 0 && at <= v.Time {
+						delete(model, key)
+					}
+				}
+			case 7:
+				v.Time += 10
+			default:
+				at := rapid.SampledFrom([]int64{0, v.Time - 1, v.Time, v.Time + 1, v.Time + 15}).Draw(t, "expiry")
+				v.Put([]byte(key), record.Record{Kind: record.String, ExpireAt: at})
+				model[key] = at
+			}
+			at, stored := model[key]
+			if r, ok := v.Get([]byte(key)); ok != (stored && (at == 0 || at > v.Time)) || ok && r.ExpireAt != at {
+				t.Fatalf("at %d, %q (stored: %v, until %d) is %v, %v", v.Time, key, stored, at, r, ok)
+			}
+			if v.Len() != int64(len(model)) {
+				t.Fatalf("%d keys instead of %d", v.Len(), len(model))
+			}
+			from := slot.Of([]byte(keys.Draw(t, "from")))
+			var want, got [][]byte
+			for key := range model {
+				if slot.Of([]byte(key)) >= from {
+					want = append(want, []byte(key))
+				}
+			}
+			slices.SortFunc(want, func(a, b []byte) int {
+				return cmp.Or(cmp.Compare(slot.Of(a), slot.Of(b)), cmp.Compare(record.HashOf(a), record.HashOf(b)), bytes.Compare(a, b))
+			})
+			v.Scan(from, 0, func(s uint16, hash uint64, key []byte, r record.Record) bool {
+				if s != slot.Of(key) || hash != record.HashOf(key) || r.ExpireAt != model[string(key)] {
+					t.Fatalf("%q is shown at (%d, %d), until %d", key, s, hash, r.ExpireAt)
+				}
+				got = append(got, key)
+				return true
+			})
+			if !slices.EqualFunc(got, want, bytes.Equal) {
+				t.Fatalf("from slot %d on there are %q instead of %q", from, got, want)
+			}
+		}
+	})
 }

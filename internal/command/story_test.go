@@ -16,8 +16,8 @@ import (
 var update = flag.Bool("update", false, "write the replies into the stories instead of comparing them")
 
 // story is a script: each line is a command, the indented line after it the reply. "at N" sets the tablet's time in
-// milliseconds, "max N" the limit of values, "make KIND KEY" makes a key that holds no string, "data" shows what the
-// tablet holds. Arguments may be quoted as in Go.
+// milliseconds, "max N" the limit of values, "sweep N" removes at most N keys whose time has passed, "make KIND KEY"
+// makes a key that holds no string, "data" shows what the tablet holds. Arguments may be quoted as in Go.
 type story struct{ view *memview.View }
 
 func newStory() *story { return &story{&memview.View{Time: 1_000_000}} }
@@ -28,6 +28,9 @@ func (s *story) tell(t *testing.T, line string) string {
 	switch string(args[0]) {
 	case "at":
 		s.view.Time = number(t, args[1])
+		return ""
+	case "sweep":
+		sweep(s.view, int(number(t, args[1])))
 		return ""
 	case "max":
 		s.view.Max = int(number(t, args[1]))

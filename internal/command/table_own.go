@@ -74,8 +74,4 @@ var internalCommands = []Spec{
 		Name: "_clear", Summary: "Removes all keys of the tablet.", Since: "0.1.0", Complexity: constant,
 		Arity: 1, Flags: Write | Internal, Eval: evalClear,
 	},
-	{
-		Name: "_expire", Summary: "Removes keys of the tablet that have expired.", Since: "0.1.0",
-		Complexity: "O(limit)", Arity: 2, Flags: Write | Internal, Eval: evalSweep,
-	},
 }

@@ -13,7 +13,7 @@ func everything() []*command.Spec {
 	for _, s := range command.List() {
 		specs = append(append(specs, s), s.Subcommands...)
 	}
-	for _, name := range []string{"_len", "_scan", "_clear", "_expire"} {
+	for _, name := range []string{"_len", "_scan", "_clear"} {
 		specs = append(specs, command.Find([]byte(name)))
 	}
 	return specs
@@ -72,7 +72,7 @@ func TestLookupTakesAnyCase(t *testing.T) {
 
 // A client that could name an internal command could empty a tablet or look into others' keys.
 func TestInternalCommandsAreNotForClients(t *testing.T) {
-	for _, name := range []string{"_len", "_SCAN", "_clear", "_Expire"} {
+	for _, name := range []string{"_len", "_SCAN", "_Clear"} {
 		if command.Find([]byte(name)) == nil {
 			t.Errorf("%s does not exist", name)
 		}

@@ -40,6 +40,20 @@ func clone(v *memview.View) *memview.View {
 	return c
 }
 
+// sweep removes at most limit keys whose time has passed, as a replica does when the leader names them.
+func sweep(v *memview.View, limit int) {
+	var gone [][]byte
+	v.Scan(0, 0, func(_ uint16, _ uint64, key []byte, r record.Record) bool {
+		if r.Expired(v.Time) {
+			gone = append(gone, key)
+		}
+		return len(gone) < limit
+	})
+	for _, key := range gone {
+		v.Delete(key)
+	}
+}
+
 // dump writes the live data of a view.
 func dump(v *memview.View) string {
 	var b strings.Builder

@@ -22,13 +22,11 @@ type View interface {
 	// and key, until fn returns false. Records that have expired are shown too, so that the caller can bound its
 	// work; fn decides with Record.Expired. key and r are valid only during the call, and fn must not change
 	// the View.
+	//
+	// Only commands that read may call Scan. A write is evaluated among others whose changes may not be in the
+	// store yet, and how many are evaluated together differs between replicas: what a range shows must never
+	// decide what a write does.
 	Scan(slot uint16, hash uint64, fn func(slot uint16, hash uint64, key []byte, r record.Record) bool)
-	// Expired returns at most limit keys whose records have expired at Now, the earliest expiry first, keys of
-	// the same expiry in byte order. The keys stay valid when the View is changed.
-	Expired(limit int) [][]byte
-	// NextExpiry returns the earliest expiry of what is stored, in milliseconds since 1970, or 0 where nothing
-	// expires. It may be in the past.
-	NextExpiry() int64
 	// Len returns how many keys are stored. Like DBSIZE of Redis it may count keys that have expired and have
 	// not been removed yet.
 	Len() int64

@@ -97,35 +97,6 @@ func (v *View) Scan(s uint16, hash uint64, fn func(uint16, uint64, []byte, recor
 	}
 }
 
-// Expired implements command.View.
-func (v *View) Expired(limit int) [][]byte {
-	var gone []*entry
-	for _, e := range v.order {
-		if e.rec.Expired(v.Time) {
-			gone = append(gone, e)
-		}
-	}
-	slices.SortFunc(gone, func(a, b *entry) int {
-		return cmp.Or(cmp.Compare(a.rec.ExpireAt, b.rec.ExpireAt), bytes.Compare(a.key, b.key))
-	})
-	keys := make([][]byte, 0, min(limit, len(gone)))
-	for _, e := range gone[:cap(keys)] {
-		keys = append(keys, e.key)
-	}
-	return keys
-}
-
-// NextExpiry implements command.View.
-func (v *View) NextExpiry() int64 {
-	var next int64
-	for _, e := range v.order {
-		if at := e.rec.ExpireAt; at != 0 && (next == 0 || at < next) {
-			next = at
-		}
-	}
-	return next
-}
-
 // Len implements command.View.
 func (v *View) Len() int64 { return int64(len(v.order)) }
 
