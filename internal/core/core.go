@@ -67,6 +67,7 @@ type Core struct {
 	router  router
 	balance balance
 	moves   moves
+	memory  memory
 	gates   atomic.Pointer[gates]
 	traces  map[uint64]*trace
 
@@ -75,6 +76,8 @@ type Core struct {
 	groups tablet.Turn
 	events []Event
 	fatal  error
+
+	expired uint64 // keys removed because their time had passed, in tablets led here
 }
 
 // Event is something for the log. Attrs are key and value in turn.
@@ -96,10 +99,8 @@ const (
 )
 
 var (
-	// ErrRolledBack is returned when the store is older than what the node has told others.
-	ErrRolledBack = errors.New("the data directory is older than the node that others know")
-	errStopped    = errors.New("the node has stopped serving")
-	errNoRing     = errors.New("this node is not in the ring yet")
+	errStopped = errors.New("the node has stopped serving")
+	errNoRing  = errors.New("this node is not in the ring yet")
 )
 
 // New loads a node from its store. A store without a cluster makes a node that waits to join one.
@@ -116,6 +117,9 @@ func New(cfg Config, now Now) (*Core, error) {
 	c.router.init()
 	c.moves.init()
 	c.system = c.newPlace(System)
+	if err := c.memory.load(cfg.Store); err != nil {
+		return nil, err
+	}
 	reg, err := loadRegistry(cfg.Store)
 	if err != nil {
 		return nil, err
@@ -140,7 +144,7 @@ func (c *Core) unfold(tablets int) {
 	for t := range c.places {
 		c.places[t] = c.newPlace(uint32(t))
 	}
-	c.gates.Store(newGates(tablets, c.cfg.MaxValue))
+	c.gates.Store(newGates(tablets))
 }
 
 // openGroups opens the replicas that the store holds, and finishes what a crash cut.

@@ -26,10 +26,10 @@ type gates struct {
 	machines []*tablet.Data
 }
 
-func newGates(tablets, maxValue int) *gates {
+func newGates(tablets int) *gates {
 	g := &gates{of: make([]gate, tablets), machines: make([]*tablet.Data, tablets)}
 	for t := range g.machines {
-		g.machines[t] = tablet.NewData(uint32(t), tablets, maxValue)
+		g.machines[t] = tablet.NewData(uint32(t), tablets)
 	}
 	return g
 }
@@ -72,7 +72,7 @@ func (c *Core) TryRead(mono time.Duration, r *request.Request) bool {
 		return false
 	}
 	reading := tablet.Reading{State: c.store, Time: mono.Milliseconds() + offset, Keys: g.keys.Load()}
-	replies, expired := all.machines[r.Tablet].Read(&reading, r.Commands)
+	replies, expired := all.machines[r.Tablet].Read(&reading, r.Commands, r.Replies)
 	if len(expired) > 0 {
 		return false // the worker has to say so in the log first
 	}

@@ -85,8 +85,11 @@ func (c *Core) memberIDs() []ident.NodeID {
 
 // PeerUp says that a node is connected. A boot other than the last one seen means that it is another process: what
 // the earlier one led has no leader.
-func (c *Core) PeerUp(id ident.NodeID, boot uint64, wall int64, inCluster bool) {
+func (c *Core) PeerUp(id ident.NodeID, boot, sequence uint64, wall int64, inCluster bool) {
 	p := c.peer(id)
+	if c.isMember(id) {
+		c.told(id, boot, sequence)
+	}
 	if p.boot != 0 && p.boot != boot {
 		c.nodeLost(id)
 	}
@@ -214,7 +217,7 @@ func (c *Core) pulseOut() {
 }
 
 func (c *Core) ownPulse() wire.Pulse {
-	p := wire.Pulse{Wall: c.now.Wall, Revision: c.registry.Revision()}
+	p := wire.Pulse{Wall: c.now.Wall, Revision: c.registry.Revision(), Sequence: c.memory.durable}
 	for _, pl := range c.places {
 		g := pl.group
 		if g == nil {
@@ -255,6 +258,7 @@ func (c *Core) pulseIn(from ident.NodeID, m *wire.Pulse) {
 		return
 	}
 	p.pulse, p.heard = *m, c.now.Mono
+	c.told(from, p.boot, m.Sequence)
 	if c.registry == nil || m.Revision > c.registry.Revision() {
 		c.out.Add(from, false, wire.Ask{})
 	}

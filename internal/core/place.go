@@ -38,12 +38,12 @@ func (c *Core) machine(t uint32) tablet.Machine {
 	if t == System {
 		return &registryMachine{core: c}
 	}
-	return tablet.NewData(t, len(c.places), c.cfg.MaxValue)
+	return tablet.NewData(t, len(c.places))
 }
 
 func (c *Core) groupConfig(t uint32) tablet.Config {
 	return tablet.Config{
-		Tablet: t, Node: c.self, Store: c.store, Machine: c.machine(t), Random: c.rand, Timing: c.cfg.Tablet,
+		Tablet: t, Node: c.self, Store: c.store, Machine: c.machine(t), Random: c.rand, MaxValue: c.cfg.MaxValue, Timing: c.cfg.Tablet,
 	}
 }
 

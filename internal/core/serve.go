@@ -106,14 +106,14 @@ func (c *Core) checkCommands(t uint32, write bool, commands []request.Command) e
 			}
 			continue
 		}
-		spec := command.Lookup(cmd[0])
+		spec := command.Find(cmd[0])
 		if spec == nil || spec.Eval == nil {
 			return fmt.Errorf("the leader does not know the command '%.64s'", cmd[0])
 		}
 		if !spec.CheckArity(len(cmd)) {
 			return fmt.Errorf("wrong number of arguments for '%.64s'", cmd[0])
 		}
-		if (spec.Flags&command.Write != 0) != write {
+		if spec.IsWrite() != write {
 			return fmt.Errorf("'%.64s' came among commands of the other kind", cmd[0])
 		}
 		for _, key := range spec.Keys(cmd) {

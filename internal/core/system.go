@@ -51,11 +51,14 @@ func (s *registryMachine) Apply(m *tablet.Moment, commands []request.Command) []
 }
 
 // Expire implements tablet.Machine; nothing in a registry expires.
-func (s *registryMachine) Expire(*tablet.Moment, [][]byte) {}
+func (s *registryMachine) Expire(*tablet.Moment, [][]byte) int { return 0 }
 
 // Read implements tablet.Machine.
-func (s *registryMachine) Read(*tablet.Reading, []request.Command) (replies, expired [][]byte) {
-	return [][]byte{s.current.Encode()}, nil
+func (s *registryMachine) Read(_ *tablet.Reading, commands []request.Command, replies [][]byte) (out, expired [][]byte) {
+	for range commands {
+		replies = append(replies, s.current.Encode())
+	}
+	return replies, nil
 }
 
 // Overdue implements tablet.Machine.

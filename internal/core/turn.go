@@ -46,6 +46,7 @@ func (c *Core) Turn() *Turn {
 			return t
 		}
 	}
+	c.expired += uint64(c.groups.Expired)
 	rest := copy(c.dirty, c.dirty[n:])
 	clear(c.dirty[rest:])
 	c.dirty = c.dirty[:rest]
@@ -53,6 +54,9 @@ func (c *Core) Turn() *Turn {
 	t.Write.State = append(append(t.Write.State[:0], t.extra.State...), c.groups.Write.State...)
 	t.Sync = t.sync || c.groups.Sync || len(t.extra.Log) > 0
 	t.extra, t.sync = kv.Write{}, false
+	if t.Sync {
+		c.memory.next(&t.Write)
+	}
 	return t
 }
 
@@ -72,6 +76,9 @@ func (c *Core) Applied() {
 
 // Persisted says that the turn's Write is on disk, and calls send for each frame that waited for that.
 func (c *Core) Persisted(send func(to ident.NodeID, frame []byte)) {
+	if c.turn.Sync {
+		c.memory.durable = c.memory.sequence
+	}
 	c.groups.Persisted()
 	for _, g := range c.groups.Groups {
 		if p := c.place(g.Tablet()); p.group == g {

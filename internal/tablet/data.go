@@ -12,16 +12,15 @@ import (
 	"github.com/quorddb/quord/internal/slot"
 )
 
-// Data is the machine of a tablet of keys: Redis' commands over records.
+// Data is the machine of a tablet of keys: Redis' commands over records. It never changes and may be shared.
 type Data struct {
 	first, last uint16 // slots
-	maxValue    int
 }
 
-// NewData returns the machine of tablet t of tablets, whose values are at most maxValue bytes.
-func NewData(t uint32, tablets, maxValue int) *Data {
+// NewData returns the machine of tablet t of tablets.
+func NewData(t uint32, tablets int) *Data {
 	first, last := slot.Range(t, tablets)
-	return &Data{first: first, last: last, maxValue: maxValue}
+	return &Data{first: first, last: last}
 }
 
 // Apply implements Machine.
@@ -29,47 +28,48 @@ func (d *Data) Apply(m *Moment, commands []request.Command) [][]byte {
 	v := writeView{view: view{data: d, now: m.Time}, m: m}
 	replies := make([][]byte, len(commands))
 	for i, c := range commands {
-		spec := command.Lookup(c[0])
-		if spec == nil || spec.Eval == nil {
-			replies[i] = unknown(c[0])
-			continue
-		}
-		replies[i] = spec.Eval(&v, c, nil)
+		replies[i] = command.Evaluate(&v, c, nil)
 	}
 	return replies
 }
 
 // Read implements Machine.
-func (d *Data) Read(r *Reading, commands []request.Command) (replies, expired [][]byte) {
+func (d *Data) Read(r *Reading, commands []request.Command, replies [][]byte) (out, expired [][]byte) {
 	v := readView{view: view{data: d, now: r.Time}, r: r}
-	replies = make([][]byte, len(commands))
 	for i, c := range commands {
-		spec := command.Lookup(c[0])
-		if spec == nil || spec.Eval == nil || spec.Flags&command.ReadOnly == 0 {
-			replies[i] = unknown(c[0])
+		var reply []byte
+		if i < cap(replies) {
+			reply = replies[:i+1][i][:0] // the space of an earlier reply
+		}
+		spec := command.Find(c[0])
+		if spec == nil || spec.IsWrite() {
+			replies = append(replies, unknown(c[0]))
 			continue
 		}
 		v.err = nil
-		replies[i] = spec.Eval(&v, c, nil)
+		reply = command.Evaluate(&v, c, reply)
 		if v.err != nil {
-			replies[i] = fmt.Appendf(nil, "-ERR a stored record cannot be read: %v\r\n", v.err)
+			reply = fmt.Appendf(reply[:0], "-ERR a stored record cannot be read: %v\r\n", v.err)
 		}
+		replies = append(replies, reply)
 	}
 	return replies, v.expired
 }
 
 func unknown(name []byte) []byte {
-	return fmt.Appendf(nil, "-ERR the replica does not know the command '%.64s'\r\n", name)
+	return fmt.Appendf(nil, "-ERR '%.64s' is no read that the replica knows\r\n", name)
 }
 
 // Expire implements Machine.
-func (d *Data) Expire(m *Moment, keys [][]byte) {
+func (d *Data) Expire(m *Moment, keys [][]byte) (n int) {
 	v := writeView{view: view{data: d, now: m.Time}, m: m}
 	for _, k := range keys {
 		if r, ok := v.stored(k); ok && r.Expired(m.Time) {
 			v.Delete(k)
+			n++
 		}
 	}
+	return n
 }
 
 // Overdue implements Machine.
@@ -125,8 +125,8 @@ type view struct {
 	key  []byte // scratch
 }
 
-func (v *view) Now() int64    { return v.now }
-func (v *view) MaxValue() int { return v.data.maxValue }
+// Now implements command.View.
+func (v *view) Now() int64 { return v.now }
 
 // scan walks the records of a reader from a place on; decoding errors end it.
 func (v *view) scan(r kv.Reader, s uint16, hash uint64, fn func(slot uint16, hash uint64, key []byte, r record.Record) bool) error {
@@ -228,6 +228,9 @@ func (v *writeView) Clear() {
 	*v.m.Keys, *v.m.Soonest = 0, -1
 }
 
+// MaxValue implements command.View.
+func (v *writeView) MaxValue() int { return v.m.MaxValue }
+
 // Len implements command.View.
 func (v *writeView) Len() int64 { return *v.m.Keys }
 
@@ -274,6 +277,9 @@ func (v *readView) Scan(s uint16, hash uint64, fn func(slot uint16, hash uint64,
 	}
 }
 
+// MaxValue implements command.View; nothing grows in a read.
+func (v *readView) MaxValue() int { return 0 }
+
 // Len implements command.View.
 func (v *readView) Len() int64 { return v.r.Keys }
 
@@ -285,8 +291,3 @@ func (v *readView) Delete([]byte) { panic("tablet: a read command deletes") }
 
 // Clear implements command.View, like Put.
 func (v *readView) Clear() { panic("tablet: a read command clears") }
-
-func (v *writeView) Expired(int) [][]byte { return nil }
-func (v *writeView) NextExpiry() int64    { return 0 }
-func (v *readView) Expired(int) [][]byte  { return nil }
-func (v *readView) NextExpiry() int64     { return 0 }

@@ -35,6 +35,8 @@ type entry struct {
 	origin Origin
 	time   int64  // tablet time in milliseconds since 1970
 	seed   uint64 // for commands that draw at random
+	// maxValue is what a value may grow to, in bytes: the leader's setting, so that replicas with another one agree.
+	maxValue uint64
 	// commands of entryCommands, or the keys of entryExpire as one command.
 	commands []request.Command
 }
@@ -86,6 +88,7 @@ func appendEntry(dst []byte, e *entry, commands []byte) []byte {
 	dst = binary.AppendUvarint(dst, e.origin.Low)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(e.time))
 	dst = binary.BigEndian.AppendUint64(dst, e.seed)
+	dst = binary.AppendUvarint(dst, e.maxValue)
 	return append(dst, commands...)
 }
 
@@ -98,7 +101,7 @@ func decodeEntry(b []byte) (entry, error) {
 	e := entry{kind: r.byte()}
 	copy(e.origin.Node[:], r.bytes(ident.Size))
 	e.origin.Boot, e.origin.Number, e.origin.Low = r.uvarint(), r.uvarint(), r.uvarint()
-	e.time, e.seed = int64(r.uint64()), r.uint64()
+	e.time, e.seed, e.maxValue = int64(r.uint64()), r.uint64(), r.uvarint()
 	if r.failed || e.kind != entryCommands && e.kind != entryExpire {
 		return entry{}, errEntry
 	}

@@ -22,7 +22,9 @@ type Config struct {
 	Machine Machine
 	// Random draws election jitter and the seeds of entries.
 	Random *rand.Rand
-	Timing Timing
+	// MaxValue is what a value may grow to while this replica leads, in bytes.
+	MaxValue int
+	Timing   Timing
 }
 
 // Timing holds the periods of a group. The zero value of a field means its default.
@@ -278,7 +280,7 @@ func (g *Group) Write(now time.Duration, o Origin, commands []byte, w Waiter) Re
 	if len(g.waiting) >= maxWaiting {
 		return Busy
 	}
-	e := entry{kind: entryCommands, origin: o, time: g.clock.now(now), seed: g.cfg.Random.Uint64()}
+	e := entry{kind: entryCommands, origin: o, time: g.clock.now(now), seed: g.cfg.Random.Uint64(), maxValue: uint64(g.cfg.MaxValue)}
 	if r := g.propose(&e, commands); r != Taken {
 		return r
 	}

@@ -11,11 +11,12 @@ type Machine interface {
 	// Apply evaluates the commands of one write and returns one reply per command, as RESP3 bytes that the
 	// machine does not touch again. The commands' bytes stay valid as long as the turn.
 	Apply(m *Moment, commands []request.Command) [][]byte
-	// Expire removes those of the keys whose time has passed.
-	Expire(m *Moment, keys [][]byte)
+	// Expire removes those of the keys whose time has passed, and returns how many.
+	Expire(m *Moment, keys [][]byte) int
 	// Read evaluates read commands. expired lists keys that were found past their time: no answer may be given
 	// before the log says that they are gone.
-	Read(r *Reading, commands []request.Command) (replies, expired [][]byte)
+	// Replies are appended to those given, and may be built in the space that lies behind them.
+	Read(r *Reading, commands []request.Command, replies [][]byte) (out, expired [][]byte)
 	// Overdue returns keys whose time has passed, at most limit, and the time of the earliest expiry that
 	// remains (0: none).
 	Overdue(r *Reading, limit int) (keys [][]byte, next int64, err error)
@@ -33,6 +34,8 @@ type Moment struct {
 	// Time is the tablet time in milliseconds since 1970, Seed what random choices are drawn from.
 	Time int64
 	Seed uint64
+	// MaxValue is what a value may grow to, in bytes.
+	MaxValue int
 	// Keys counts the keys of the tablet.
 	Keys *int64
 	// Soonest is at most the earliest expiry in the tablet; 0 where it is not known, -1 where nothing expires.

@@ -264,3 +264,20 @@ func (g *Group) Missing(live func(ident.NodeID) bool) (n int) {
 	}
 	return n
 }
+
+// HandOver asks the first live voter that has caught up to lead. It reports whether there is one to ask, or one that
+// may yet catch up.
+func (g *Group) HandOver(live func(ident.NodeID) bool) bool {
+	waiting := false
+	for _, r := range g.head.descriptor.Voters() {
+		if r.ID == g.replica || !live(r.Node) {
+			continue
+		}
+		if g.caughtUp(r.ID) {
+			g.TransferTo(r.ID)
+			return true
+		}
+		waiting = true
+	}
+	return waiting
+}

@@ -31,6 +31,8 @@ type Turn struct {
 	Write  kv.Write
 	Sync   bool
 	Groups []*Group
+	// Expired counts the keys that groups led here removed because their time had passed.
+	Expired int
 
 	scratch []byte
 	done    []finished
@@ -184,11 +186,14 @@ func (g *Group) applyNormal(t *Turn, raw *pb.Entry) error {
 	h := g.head
 	h.time = max(h.time, e.time)
 	m := Moment{
-		Tx: &g.tx, Index: raw.GetIndex(), Time: h.time, Seed: e.seed, Keys: &h.keys, Soonest: &g.clock.soonest,
+		Tx: &g.tx, Index: raw.GetIndex(), Time: h.time, Seed: e.seed, MaxValue: int(e.maxValue), Keys: &h.keys, Soonest: &g.clock.soonest,
 	}
 	if e.kind == entryExpire {
 		if len(e.commands) == 1 {
-			g.cfg.Machine.Expire(&m, e.commands[0])
+			n := g.cfg.Machine.Expire(&m, e.commands[0])
+			if g.leading {
+				t.Expired += n
+			}
 		}
 		return nil
 	}
@@ -300,7 +305,7 @@ func (g *Group) answerReads(now time.Duration) {
 	for _, b := range g.reads.due(g.head.applied.Index) {
 		r := Reading{State: g.cfg.Store, Time: g.clock.now(now), Keys: g.head.keys}
 		for _, rd := range b.reads {
-			replies, expired := g.cfg.Machine.Read(&r, rd.commands)
+			replies, expired := g.cfg.Machine.Read(&r, rd.commands, nil)
 			if len(expired) == 0 {
 				rd.waiter.Done(replies)
 				continue

@@ -82,6 +82,9 @@ type Ring struct{ Message *ring.Message }
 type Pulse struct {
 	Wall     int64
 	Revision uint64
+	// Sequence counts the synced writes of the node's disk, over all its boots: a node that comes back with less has
+	// lost its memory.
+	Sequence uint64
 	// Leads and Holds count tablets; Lacking those it leads that have not all their voters, Moving those whose
 	// replicas are being changed. Keys counts the keys of the tablets it leads.
 	Leads, Holds, Lacking, Moving, Keys uint64
@@ -179,7 +182,7 @@ func (m Ring) append(b []byte) []byte { return m.Message.Append(b) }
 
 func (m *Pulse) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(m.Wall))
-	for _, v := range [...]uint64{m.Revision, m.Leads, m.Holds, m.Lacking, m.Moving, m.Keys} {
+	for _, v := range [...]uint64{m.Revision, m.Sequence, m.Leads, m.Holds, m.Lacking, m.Moving, m.Keys} {
 		b = binary.AppendUvarint(b, v)
 	}
 	return b
@@ -277,7 +280,7 @@ func decode(kind Kind, body []byte) (any, error) {
 		m = Ring{&msg}
 	case KindPulse:
 		m = &Pulse{
-			Wall: int64(r.uint64()), Revision: r.uvarint(), Leads: r.uvarint(), Holds: r.uvarint(),
+			Wall: int64(r.uint64()), Revision: r.uvarint(), Sequence: r.uvarint(), Leads: r.uvarint(), Holds: r.uvarint(),
 			Lacking: r.uvarint(), Moving: r.uvarint(), Keys: r.uvarint(),
 		}
 	case KindAsk:

@@ -1,0 +1,115 @@
+package core
+
+import (
+	"fmt"
+
+	"github.com/quorddb/quord/internal/registry"
+	"github.com/quorddb/quord/internal/request"
+)
+
+// Figures are what a node counts about itself. Each gauge of a queue stands beside its bound.
+type Figures struct {
+	Leads, Holds, Lacking, Moving, Members int
+	// Voters is the fewest voters of a tablet that this node leads; 0 where it leads none.
+	Voters                    int
+	Keys, Expired, Sequence   uint64
+	Pending, PendingLimit     int
+	Sending, SendingLimit     int
+	Receiving, ReceivingLimit int
+}
+
+// Figures returns the figures of this moment.
+func (c *Core) Figures() Figures {
+	f := Figures{
+		Sequence: c.memory.durable, Expired: c.expired,
+		Pending: len(c.router.pending), PendingLimit: maxPending,
+		Sending: len(c.moves.out), SendingLimit: maxOutgoing,
+		Receiving: len(c.moves.in), ReceivingLimit: maxIncoming,
+	}
+	if c.registry == nil {
+		return f
+	}
+	p := c.ownPulse()
+	f.Leads, f.Holds, f.Lacking, f.Moving, f.Keys = int(p.Leads), int(p.Holds), int(p.Lacking), int(p.Moving), p.Keys
+	for _, id := range c.memberIDs() {
+		if c.live(id) {
+			f.Members++
+		}
+	}
+	for _, pl := range c.places {
+		if pl.led && pl.group != nil {
+			if n := len(pl.group.Descriptor().Voters()); f.Voters == 0 || n < f.Voters {
+				f.Voters = n
+			}
+		}
+	}
+	return f
+}
+
+// Admitted reports whether the registry names this node.
+func (c *Core) Admitted() bool {
+	if c.registry == nil {
+		return false
+	}
+	_, ok := c.registry.Member(c.self)
+	return ok
+}
+
+// HandOver asks other replicas to lead what this node leads, and returns for how many tablets that is still to happen.
+// Where this node is the only live voter there is nobody to ask.
+func (c *Core) HandOver() int {
+	left := 0
+	for _, p := range append(c.places[:len(c.places):len(c.places)], c.system) {
+		if p.group == nil || !p.group.Leading() {
+			continue
+		}
+		if p.group.HandOver(c.live) {
+			left++
+			c.touch(p)
+		}
+	}
+	c.member.phase = phaseGone // no tablet is asked back meanwhile
+	return left
+}
+
+// Stop ends all requests: the node takes no more turns.
+func (c *Core) Stop(f *request.Failure) {
+	for _, q := range c.router.pending {
+		if q.req.Write && (q.maybe || !q.asked.IsZero()) {
+			c.finish(q, nil, q.uncertain("the node that took it is stopping"))
+		} else {
+			c.finish(q, nil, f)
+		}
+	}
+	for _, o := range c.moves.out {
+		c.endTransfer(o)
+	}
+}
+
+// RemovalOf returns the member that a person names to be removed, or says why it cannot be. One that is connected
+// is not dead: it can leave by itself. One that is to be replaced needs others enough to take its place.
+func (c *Core) RemovalOf(prefix string, replace bool) (registry.Member, error) {
+	if c.registry == nil {
+		return registry.Member{}, errNoRing
+	}
+	m, err := c.registry.Find(prefix)
+	if err != nil {
+		return m, err
+	}
+	if m.ID == c.self || c.live(m.ID) {
+		return m, fmt.Errorf("node %s answers: it is not dead; `quord leave --addr %s` lets it hand over what it holds", m.ID, m.Addresses.RESP)
+	}
+	if m.State != registry.Down {
+		return m, fmt.Errorf("node %s is silent, but not yet called down (%s): try again in a few seconds", m.ID, m.State)
+	}
+	others := 0
+	for _, o := range c.registry.Members() {
+		if o.ID != m.ID && c.live(o.ID) && (o.State == registry.Up || o.State == registry.Joining) {
+			others++
+		}
+	}
+	if n := c.registry.Settings().Replicas; replace && others < n {
+		return m, fmt.Errorf("%d other nodes live and %d replicas are wanted: start the node that is to take its place first (`quord serve --join ...`), then replace", others, n)
+	}
+	return m, nil
+}

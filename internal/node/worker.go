@@ -1,0 +1,298 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/quorddb/quord/internal/core"
+	"github.com/quorddb/quord/internal/ident"
+	"github.com/quorddb/quord/internal/kv"
+	"github.com/quorddb/quord/internal/peer"
+	"github.com/quorddb/quord/internal/request"
+)
+
+const (
+	tickEvery = 10 * time.Millisecond
+	// maxInbox bounds the frames that wait for the worker, in bytes; readers of connections wait while it is full.
+	maxInbox = 256 << 20
+)
+
+// inbox is what waits for the worker.
+type inbox struct {
+	mu     sync.Mutex
+	room   sync.Cond // tells readers that the worker has taken what there was; uses mu
+	reqs   []*request.Request
+	events []event
+	bytes  int
+	closed bool
+
+	wake chan struct{} // holds one token while there is something
+}
+
+// event is a frame of a peer, or something for the worker to do; in the order in which they came.
+type event struct {
+	from  ident.NodeID
+	frame []byte
+	call  func(*core.Core)
+}
+
+func (in *inbox) init() {
+	in.room.L = &in.mu
+	in.wake = make(chan struct{}, 1)
+}
+
+func (in *inbox) signal() {
+	select {
+	case in.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (in *inbox) requests(reqs []*request.Request) bool {
+	in.mu.Lock()
+	closed := in.closed
+	if !closed {
+		in.reqs = append(in.reqs, reqs...)
+	}
+	in.mu.Unlock()
+	in.signal()
+	return !closed
+}
+
+func (in *inbox) frame(from ident.NodeID, frame []byte) {
+	in.mu.Lock()
+	for in.bytes > maxInbox && !in.closed {
+		in.room.Wait()
+	}
+	in.bytes += len(frame)
+	in.events = append(in.events, event{from: from, frame: frame})
+	in.mu.Unlock()
+	in.signal()
+}
+
+// call queues fn for the worker; false when it has ended.
+func (in *inbox) call(fn func(*core.Core)) bool {
+	in.mu.Lock()
+	closed := in.closed
+	if !closed {
+		in.events = append(in.events, event{call: fn})
+	}
+	in.mu.Unlock()
+	in.signal()
+	return !closed
+}
+
+// take swaps what waits for the given, emptied slices.
+func (in *inbox) take(reqs []*request.Request, events []event) ([]*request.Request, []event) {
+	in.mu.Lock()
+	reqs, in.reqs = in.reqs, reqs
+	events, in.events = in.events, events
+	in.bytes = 0
+	in.mu.Unlock()
+	in.room.Broadcast()
+	return reqs, events
+}
+
+func (in *inbox) close() {
+	in.mu.Lock()
+	in.closed = true
+	in.mu.Unlock()
+	in.room.Broadcast()
+	in.signal()
+}
+
+// worker owns the core.
+type worker struct {
+	core  *core.Core
+	store kv.Store
+	net   peer.Network
+	log   *slog.Logger
+	inbox inbox
+	done  chan struct{}
+	cause error // why it ended by itself; set before done is closed
+
+	revision uint64 // of the registry that the connections follow
+	kept     map[ident.NodeID]bool
+	frames   func(to ident.NodeID, frame []byte)
+	unsent   uint64
+}
+
+func newWorker(c *core.Core, s kv.Store, log *slog.Logger) *worker {
+	w := &worker{core: c, store: s, log: log, done: make(chan struct{}), kept: map[ident.NodeID]bool{}}
+	w.inbox.init()
+	w.frames = func(to ident.NodeID, frame []byte) {
+		if err := w.net.Send(to, frame); err != nil && !errors.Is(err, peer.ErrNoConnection) {
+			w.unsent++ // raft and the routers ask again
+			if w.unsent&(w.unsent-1) == 0 {
+				w.log.Warn("a frame was not sent", "to", to, "bytes", len(frame), "error", err, "so_far", w.unsent)
+			}
+		}
+	}
+	return w
+}
+
+// run takes turns until ctx ends or the core cannot go on.
+func (w *worker) run(ctx context.Context) {
+	defer close(w.done)
+	defer w.drain()
+	timer := time.NewTicker(tickEvery)
+	defer timer.Stop()
+	var reqs []*request.Request
+	var events []event
+	var nextTick time.Duration
+	for {
+		clear(reqs)
+		clear(events)
+		reqs, events = w.inbox.take(reqs[:0], events[:0])
+		at := now()
+		if len(reqs) == 0 && len(events) == 0 && at.Mono < nextTick {
+			select {
+			case <-w.inbox.wake:
+			case <-timer.C:
+			case <-ctx.Done():
+				return
+			}
+			continue
+		}
+		w.core.At(at)
+		w.handle(events)
+		w.core.Submit(reqs)
+		if at.Mono >= nextTick {
+			nextTick = at.Mono + tickEvery
+			w.core.Tick()
+		}
+		if err := w.turns(); err != nil {
+			w.cause = err
+			return
+		}
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+func (w *worker) handle(events []event) {
+	for i := range events {
+		e := &events[i]
+		if e.call != nil {
+			e.call(w.core)
+			continue
+		}
+		if err := w.core.Receive(e.from, e.frame); err != nil {
+			w.log.Error("a frame could not be read; the connection is closed", "from", e.from, "error", err)
+			w.net.DropPeer(e.from)
+			delete(w.kept, e.from)
+			w.revision = 0 // connected again with the next look at the registry
+		}
+	}
+}
+
+// maxTurns bounds the turns that are taken before the inbox is looked at again.
+const maxTurns = 8
+
+// turns takes turns while there is work.
+func (w *worker) turns() error {
+	for range maxTurns {
+		if !w.core.HasWork() {
+			break
+		}
+		t := w.core.Turn()
+		if err := w.core.Err(); err != nil && !errors.Is(err, core.ErrLeft) {
+			w.report()
+			return err
+		}
+		w.core.Early(w.frames)
+		var pending kv.Pending
+		if !t.Write.Empty() {
+			var err error
+			if pending, err = w.store.Apply(&t.Write, t.Sync); err != nil {
+				return err
+			}
+		}
+		w.core.Applied()
+		if pending != nil {
+			if err := pending.Wait(); err != nil {
+				return err
+			}
+		}
+		w.core.At(now())
+		w.core.Persisted(w.frames)
+	}
+	w.report()
+	w.follow()
+	if err := w.core.Err(); err != nil {
+		return err
+	}
+	if w.core.HasWork() {
+		w.inbox.signal()
+	}
+	return nil
+}
+
+// report logs what the core tells.
+func (w *worker) report() {
+	for _, e := range w.core.Events() {
+		w.log.Log(context.Background(), slog.Level(e.Level), e.Text, e.Attrs...)
+	}
+}
+
+// follow keeps connections to the members of the newest registry, and to no others.
+func (w *worker) follow() {
+	reg := w.core.Registry()
+	if reg == nil || reg.Revision() == w.revision {
+		return
+	}
+	w.revision = reg.Revision()
+	wanted := map[ident.NodeID]bool{}
+	for _, m := range reg.Members() {
+		if m.ID != w.core.Self() {
+			wanted[m.ID] = true
+			w.net.SetPeer(m.ID, m.Addresses.Peer)
+		}
+	}
+	for id := range w.kept {
+		if !wanted[id] {
+			w.net.DropPeer(id)
+		}
+	}
+	w.kept = wanted
+}
+
+// drain ends what came too late.
+func (w *worker) drain() {
+	w.inbox.close()
+	reqs, events := w.inbox.take(nil, nil)
+	for _, r := range reqs {
+		r.End(nil, stopped)
+	}
+	w.core.Stop(stopped)
+	for _, e := range events {
+		if e.call != nil {
+			e.call(nil)
+		}
+	}
+}
+
+var stopped = &request.Failure{Code: request.TryAgain, Message: "this node is stopping"}
+
+// on runs fn on the worker and waits for it, unless ctx or the worker ends first. It reports whether fn ran.
+func (w *worker) on(ctx context.Context, fn func(*core.Core)) bool {
+	ran := make(chan bool, 1)
+	if !w.inbox.call(func(c *core.Core) {
+		if c != nil {
+			fn(c)
+		}
+		ran <- c != nil
+	}) {
+		return false
+	}
+	select {
+	case ok := <-ran:
+		return ok
+	case <-ctx.Done():
+		return false
+	}
+}
