@@ -14,7 +14,7 @@ import (
 func BenchmarkCalls(b *testing.B) {
 	const callers = 64
 	keys := testKeys(2)
-	client := &answers{waiting: make([]chan struct{}, callers)}
+	client := &answers{waiting: make([]chan struct{}, callers), lost: make(chan error, 1)}
 	for i := range client.waiting {
 		client.waiting[i] = make(chan struct{}, 1)
 	}
@@ -39,7 +39,13 @@ func BenchmarkCalls(b *testing.B) {
 					b.Error(err)
 					return
 				}
-				<-client.waiting[i]
+				select {
+				case <-client.waiting[i]:
+				case cause := <-client.lost:
+					b.Error(cause)
+					client.lost <- cause
+					return
+				}
 			}
 		})
 	}
@@ -63,7 +69,10 @@ func (e *echo) Receive(from ident.NodeID, payload []byte) {
 type answers struct {
 	recorderless
 	waiting []chan struct{}
+	lost    chan error
 }
+
+func (a *answers) Disconnected(_ ident.NodeID, cause error) { a.lost <- cause }
 
 func (a *answers) Receive(_ ident.NodeID, payload []byte) {
 	a.waiting[binary.BigEndian.Uint32(payload)] <- struct{}{}

@@ -144,6 +144,40 @@ func TestOutbox(t *testing.T) {
 	}
 }
 
+// A buffer that is being written must not be appended to: every frame that went out after a ping on an idle
+// connection would be at risk.
+func TestOutboxBuffersAreApart(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		o := newOutbox()
+		var taken, want []byte // what the writer holds, and what it must stay
+		frame := byte(0)
+		for range rapid.IntRange(1, 40).Draw(t, "steps") {
+			switch rapid.SampledFrom([]string{"add", "beat", "take", "written"}).Draw(t, "step") {
+			case "add":
+				frame++
+				if err := o.add(bytes.Repeat([]byte{frame}, 20), 1<<20); err != nil {
+					t.Fatal(err)
+				}
+			case "beat":
+				o.beat(kindPing, 1)
+			case "take":
+				if want == nil {
+					_, taken, _, _ = o.take(nil)
+					want = append([]byte{}, taken...)
+				}
+			case "written":
+				if want != nil {
+					o.written(taken)
+					taken, want = nil, nil
+				}
+			}
+			if !bytes.Equal(taken, want) {
+				t.Fatalf("a buffer changed while it was written: %x, was %x", taken, want)
+			}
+		}
+	})
+}
+
 // Whatever arrives, the reader takes no more than it may, and what it accepts is exactly what was on the wire.
 func FuzzReadFrame(f *testing.F) {
 	f.Add(frameOf(kindData, []byte("hello")))

@@ -76,7 +76,7 @@ func (o *outbox) rouse() {
 }
 
 // take appends the keepalive frames that wait to beats and returns the other frames, and how many they are. When
-// there is neither, the writer may sleep until wake. data is given back with written.
+// there is neither, the writer may sleep until wake. data, nil when there is none, is given back with written.
 func (o *outbox) take(beats []byte) (control, data []byte, frames int, closed bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -84,13 +84,14 @@ func (o *outbox) take(beats []byte) (control, data []byte, frames int, closed bo
 		return nil, nil, 0, true
 	}
 	control = o.appendBeats(beats)
-	data, frames = o.pending, o.frames
-	if len(data) > 0 {
-		o.pending, o.spare, o.frames = o.spare[:0], nil, 0
-		o.taken = len(data)
-	} else if len(control) == 0 {
-		o.awake = false
+	if len(o.pending) == 0 {
+		// The buffer stays here: given away it would come back as spare and be two buffers at once.
+		o.awake = len(control) > 0
+		return control, nil, 0, false
 	}
+	data, frames = o.pending, o.frames
+	o.pending, o.spare, o.frames = o.spare[:0], nil, 0
+	o.taken = len(data)
 	return control, data, frames, false
 }
 
@@ -120,7 +121,7 @@ func (o *outbox) written(buf []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.taken = 0
-	if cap(buf) <= keepBuffer {
+	if buf != nil && cap(buf) <= keepBuffer {
 		o.spare = buf[:0]
 	}
 }
