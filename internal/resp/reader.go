@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"slices"
 )
 
 const (
@@ -365,13 +364,4 @@ func (r *Reader) give(n int) {
 		r.Reserve(-n)
 	}
 	r.reserved -= n
-}
-
-// Args copies args, for those who keep a command beyond the next Fill.
-func Args(args [][]byte) [][]byte {
-	out := make([][]byte, len(args))
-	for i, a := range args {
-		out[i] = slices.Clone(a)
-	}
-	return out
 }

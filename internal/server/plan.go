@@ -61,6 +61,7 @@ func (c *session) decide(b *batch, k *call, cmd resp.Command) {
 	if k.entry.barrier {
 		k = c.settle(b)
 	}
+	c.last.Store(k.entry) // CLIENT LIST shows this one
 	b.inline = k.entry.handle(c, cmd.Args, b.inline)
 	// What changes the protocol speaks the new one already; what switches replies on or off obeys itself.
 	k.proto = c.proto

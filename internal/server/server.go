@@ -45,7 +45,7 @@ type Server struct {
 	running   sync.WaitGroup            // sessions and the counting of keys; Add only under mu while not closing
 }
 
-// New returns a Server of backend. It starts nothing.
+// New returns a Server of backend, which must know its number of tablets by now. It starts nothing.
 func New(cfg Config, backend Backend) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
