@@ -82,7 +82,9 @@ type rangeless struct {
 	scanned *bool
 }
 
-func (r rangeless) Scan(uint16, uint64, func(uint16, uint64, []byte, record.Record) bool) { *r.scanned = true }
+func (r rangeless) Scan(uint16, uint64, func(uint16, uint64, []byte, record.Record) bool) {
+	*r.scanned = true
+}
 
 // Replicas evaluate different numbers of entries together and see ranges as they were before; a write that looked
 // at one would bring them apart.
