@@ -93,7 +93,7 @@ func (n *fakeNode) Close(context.Context) error {
 	}
 	n.mu.Unlock()
 	n.conns.Wait()
-	return os.WriteFile(filepath.Join(n.cfg.Dir, "closed"), nil, 0o644)
+	return os.Rename(filepath.Join(n.cfg.Dir, "up"), filepath.Join(n.cfg.Dir, "closed"))
 }
 
 func (n *fakeNode) accept() {
