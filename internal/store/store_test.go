@@ -82,9 +82,8 @@ func (h *harness) Reopen(t testing.TB) {
 func TestStore(t *testing.T) {
 	for name, cfg := range map[string]store.Config{
 		"default": {},
-		// So small that it evicts all the time, and that tables are flushed.
+		// So small that it evicts all the time, so that most reads go to Pebble, and that tables are flushed.
 		"small": {ValueCacheBytes: 2000, MemTableBytes: 64 << 10, CacheBytes: 64 << 10},
-		"bare":  {ValueCacheBytes: -1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			storetest.Run(t, func(t testing.TB) storetest.Harness { return newHarness(t, cfg) })

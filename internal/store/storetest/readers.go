@@ -34,7 +34,7 @@ func (w *witness) saw(n int64) {
 // A client that has read a value never reads an older one, from whichever connection. A cache in front of the disk
 // breaks this in many ways: a slow reader that brings back what it read, a gap between commit and cache.
 func testReadersSeeNoOlderValue(t *testing.T, h Harness) {
-	const keys, writes, readers = 6, 4000, 4
+	const keys, writes, readers = 6, 2500, 4
 	s := h.Store()
 	var (
 		seen     [keys]witness
