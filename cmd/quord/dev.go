@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/quorddb/quord/internal/admin"
 	"github.com/quorddb/quord/internal/config"
@@ -80,7 +81,14 @@ func (d devRing) validate() error {
 	case d.port < 1 || d.port+d.nodes-1 > 65535-10000:
 		return usagef("--port %d: want 1 to %d, so that %s find their ports", d.port, 65535-10000-d.nodes+1, plural(d.nodes, "node"))
 	}
-	return nil
+	// What is wrong for a node is found before any is started.
+	fs := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+	config.Flags(fs)
+	if err := fs.Parse(d.serveArgs(d.layout("."), 0, true)); err != nil {
+		return usageError{err}
+	}
+	_, err := config.Load(fs, nil)
+	return err
 }
 
 // layout says where each node listens and keeps its data.

@@ -253,5 +253,5 @@ func (c *Core) ringEvent(e *ring.Event) {
 	if e.Kind == ring.SuccessorChanged || e.Kind == ring.PredecessorChange || e.Kind == ring.Joined {
 		c.balance.changed(c.now.Mono)
 	}
-	c.tell(level, "ring: "+e.Kind.String(), "token", e.Token, "peer", e.Peer, "error", e.Err)
+	c.tell(level, "ring: "+e.String())
 }

@@ -151,7 +151,7 @@ func TestOutboxBuffersAreApart(t *testing.T) {
 		o := newOutbox()
 		var taken, want []byte // what the writer holds, and what it must stay
 		frame := byte(0)
-		for range rapid.IntRange(1, 40).Draw(t, "steps") {
+		for range rapid.IntRange(10, 100).Draw(t, "steps") {
 			switch rapid.SampledFrom([]string{"add", "beat", "take", "written"}).Draw(t, "step") {
 			case "add":
 				frame++

@@ -24,18 +24,19 @@ const (
 	hasPred
 	hasList
 	hasHops
+	hasFloor
 )
 
 // parts says what each kind of message carries.
-var parts = [lastKind + 1]uint8{
-	Query:   hasTo | hasFrom,
-	State:   hasTo | hasFrom | hasEpoch | hasPred | hasList,
+var parts = [lastKind + 1]uint16{
+	Query:   hasTo | hasFrom | hasEpoch,
+	State:   hasTo | hasFrom | hasEpoch | hasFloor | hasPred | hasList,
 	Busy:    hasTo | hasFrom,
 	Gone:    hasTo | hasFrom,
 	Ping:    hasTo | hasFrom,
 	Pong:    hasTo | hasFrom,
 	Notify:  hasTo | hasFrom | hasEpoch,
-	Leave:   hasTo | hasFrom | hasEpoch | hasList,
+	Leave:   hasTo | hasFrom | hasEpoch | hasFloor | hasList,
 	Find:    hasTo | hasTarget,
 	Route:   hasFrom | hasTarget | hasPred | hasList,
 	Forward: hasTo | hasTarget | hasOrigin | hasHops,
@@ -46,7 +47,8 @@ var parts = [lastKind + 1]uint8{
 const (
 	flagClaim = 1 << iota
 	flagJoining
-	flagsKnown = flagClaim | flagJoining
+	flagCeded
+	flagsKnown = flagClaim | flagJoining | flagCeded
 
 	headSize  = 3 // version, kind, flags and verdict
 	tokenSize = len(ID{}) + ident.Size
@@ -60,6 +62,9 @@ func (m *Message) Append(dst []byte) []byte {
 	}
 	if m.Joining {
 		flags |= flagJoining
+	}
+	if m.Ceded {
+		flags |= flagCeded
 	}
 	dst = append(dst, Version, byte(m.Kind), flags|byte(m.Verdict)<<4)
 	dst = binary.AppendUvarint(dst, m.Seq)
@@ -75,6 +80,9 @@ func (m *Message) Append(dst []byte) []byte {
 	}
 	if has&hasTarget != 0 {
 		dst = append(dst, m.Target[:]...)
+	}
+	if has&hasFloor != 0 {
+		dst = append(dst, m.Floor[:]...)
 	}
 	if has&hasOrigin != 0 {
 		dst = append(dst, m.Origin[:]...)
@@ -119,7 +127,7 @@ func DecodeMessage(b []byte) (Message, error) {
 	case answers != (m.Verdict != 0) || m.Verdict > lastVerd:
 		return m, fmt.Errorf("%w: %v with verdict %d", ErrMessage, m.Kind, m.Verdict)
 	default:
-		m.Claim, m.Joining = flags&flagClaim != 0, flags&flagJoining != 0
+		m.Claim, m.Joining, m.Ceded = flags&flagClaim != 0, flags&flagJoining != 0, flags&flagCeded != 0
 	}
 	r := reader{b: b[headSize:]}
 	m.Seq = r.uvarint()
@@ -135,6 +143,9 @@ func DecodeMessage(b []byte) (Message, error) {
 	}
 	if has&hasTarget != 0 {
 		r.bytes(m.Target[:])
+	}
+	if has&hasFloor != 0 {
+		r.bytes(m.Floor[:])
 	}
 	if has&hasOrigin != 0 {
 		r.bytes(m.Origin[:])

@@ -20,7 +20,7 @@ func drawMessage(t *rapid.T) Message {
 	id := drawID(Space{MaxBits})
 	m := Message{
 		Kind: Kind(rapid.IntRange(1, int(lastKind)).Draw(t, "kind")), Seq: rapid.Uint64().Draw(t, "seq"),
-		Claim: rapid.Bool().Draw(t, "claim"), Joining: rapid.Bool().Draw(t, "joining"),
+		Claim: rapid.Bool().Draw(t, "claim"), Joining: rapid.Bool().Draw(t, "joining"), Ceded: rapid.Bool().Draw(t, "ceded"),
 	}
 	if m.Kind == Route || m.Kind == Found {
 		m.Verdict = Verdict(rapid.IntRange(1, int(lastVerd)).Draw(t, "verdict"))
@@ -37,6 +37,9 @@ func drawMessage(t *rapid.T) Message {
 	}
 	if has&hasTarget != 0 {
 		m.Target = id.Draw(t, "target")
+	}
+	if has&hasFloor != 0 {
+		m.Floor = id.Draw(t, "floor")
 	}
 	if has&hasOrigin != 0 {
 		m.Origin = nodeID(rapid.IntRange(1, 99).Draw(t, "origin"))

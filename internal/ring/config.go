@@ -45,6 +45,10 @@ type Config struct {
 	// travels back along the ring faster than one token per interval. With StabilizeEvery or more, nobody tells:
 	// plain Chord. Default StabilizeEvery/32.
 	Nudge time.Duration
+	// Settle is for how long, after a predecessor's death, nobody owns what the dead one owned: other tokens
+	// between the new predecessor and this one may live that have not yet found the dead one dead, and they
+	// come first. Default StabilizeEvery plus Attempts+1 times QueryTimeout.
+	Settle time.Duration
 	// DeadFor is how long lookups go around a node that did not answer. Any message from it ends that. Default
 	// StabilizeEvery.
 	DeadFor time.Duration
@@ -56,7 +60,7 @@ type Config struct {
 	// Default 500 ms.
 	HopTimeout time.Duration
 	// LookupTimeout is when a lookup that has no answer ends in an error, unless the caller says otherwise.
-	// Default 5 s.
+	// It should outlast the discovery of a death and Settle. Default 10 s.
 	LookupTimeout time.Duration
 	// HopLimit is how many messages to other nodes one lookup may take: 1 to 255. Default 64.
 	HopLimit int
@@ -68,7 +72,7 @@ type Config struct {
 func Local() Config {
 	return Config{
 		QueryTimeout: 300 * time.Millisecond, Attempts: 3, SuspectTimeout: 50 * time.Millisecond,
-		Backoff: 50 * time.Millisecond, HopTimeout: 250 * time.Millisecond, LookupTimeout: 3 * time.Second,
+		Backoff: 50 * time.Millisecond, HopTimeout: 250 * time.Millisecond, LookupTimeout: 6 * time.Second,
 		Proximity: 1,
 	}.withDefaults()
 }
@@ -80,7 +84,7 @@ func LAN() Config { return Config{}.withDefaults() }
 func WAN() Config {
 	return Config{
 		StabilizeEvery: 3 * time.Second, QueryTimeout: 1500 * time.Millisecond, SuspectTimeout: 500 * time.Millisecond,
-		Backoff: 500 * time.Millisecond, HopTimeout: 1500 * time.Millisecond, LookupTimeout: 15 * time.Second,
+		Backoff: 500 * time.Millisecond, HopTimeout: 1500 * time.Millisecond, LookupTimeout: 30 * time.Second,
 	}.withDefaults()
 }
 
@@ -95,10 +99,11 @@ func (c Config) withDefaults() Config {
 	set(&c.Attempts, 3)
 	set(&c.SuspectTimeout, 150*time.Millisecond)
 	set(&c.Nudge, c.StabilizeEvery/32)
+	set(&c.Settle, c.StabilizeEvery+time.Duration(c.Attempts+1)*c.QueryTimeout)
 	set(&c.DeadFor, c.StabilizeEvery)
 	set(&c.Backoff, 100*time.Millisecond)
 	set(&c.HopTimeout, 500*time.Millisecond)
-	set(&c.LookupTimeout, 5*time.Second)
+	set(&c.LookupTimeout, 10*time.Second)
 	set(&c.HopLimit, 64)
 	set(&c.MaxLookups, 1024)
 	return c
@@ -139,6 +144,7 @@ func (c Config) Validate() error {
 		{"QueryTimeout", c.QueryTimeout},
 		{"SuspectTimeout", c.SuspectTimeout},
 		{"Nudge", c.Nudge},
+		{"Settle", c.Settle},
 		{"DeadFor", c.DeadFor},
 		{"Backoff", c.Backoff},
 		{"HopTimeout", c.HopTimeout},

@@ -6,8 +6,8 @@ import (
 	"github.com/quorddb/quord/internal/ident"
 )
 
-// Leave takes all tokens out of the ring. Each tells its neighbours on other nodes, and hands its predecessor
-// its list of successors. Lookups of this node end in ErrOutside from then on; questions to its tokens are
+// Leave takes all tokens out of the ring. Each tells its neighbours on other nodes, hands its predecessor its
+// list of successors, and its successor what it owned. Lookups of this node end in ErrOutside from then on; questions to its tokens are
 // answered Gone for as long as the shell delivers them. Create or Join may follow.
 func (r *Ring) Leave(now time.Duration) {
 	r.now = now
@@ -17,6 +17,7 @@ func (r *Ring) Leave(now time.Duration) {
 		}
 		list := r.bequest(m)
 		msg := Message{Kind: Leave, From: m.id, Epoch: m.epoch, List: list}
+		msg.Ceded, msg.Floor = r.legacy(m)
 		if m.op == fromSuccessor || m.op == fromPredecessor {
 			msg.List = nil // in a step a token has no state to show, and none to hand over
 		}
@@ -53,7 +54,7 @@ func (r *Ring) bequest(m *member) []Token {
 
 // onLeave hears that a neighbour leaves. What it does is what the protocol's own steps would do a little
 // later: a predecessor adopts the leaver's list, as if it had stabilized just before and found the leaver dead
-// just after; a successor replaces it at the next Notify without a ping. The epoch makes sure that the word
+// just after; a successor takes over its arc, and replaces it at the next Notify without a ping. The epoch makes sure that the word
 // comes from the life of the neighbour that this token knows; in doubt it only looks sooner.
 func (r *Ring) onLeave(from ident.NodeID, msg *Message) {
 	m := r.member(msg.To)
@@ -63,6 +64,7 @@ func (r *Ring) onLeave(from ident.NodeID, msg *Message) {
 	leaver := Token{ID: msg.From, Node: from}
 	if m.pred == leaver && m.predEpoch == msg.Epoch {
 		m.predGone = true
+		r.inherit(m, msg)
 	}
 	if len(m.list) == 0 || m.list[0] != leaver {
 		return

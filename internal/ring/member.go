@@ -40,9 +40,8 @@ type member struct {
 	index int
 	phase Phase
 
-	// confirmed is set once the successor has named this token as its predecessor. Until then the successor
-	// owns what this token is to own.
-	confirmed bool
+	arc // what it owns
+
 	// predGone is set when the predecessor said that it leaves; the next Notify replaces it without a ping.
 	predGone  bool
 	pred      Token   // zero: unknown
@@ -113,7 +112,7 @@ func (r *Ring) transmit(m *member) {
 	timeout, _ := r.timeout(m.peer.Node)
 	m.tries++
 	m.sent, m.deadline = r.now, r.now+timeout
-	msg := Message{Kind: Query, Seq: m.seq, To: m.peer.ID, From: m.id, Joining: m.op == joining}
+	msg := Message{Kind: Query, Seq: m.seq, Epoch: m.epoch, To: m.peer.ID, From: m.id, Joining: m.op == joining}
 	if m.op == rectifying {
 		msg.Kind = Ping
 	}
@@ -158,6 +157,7 @@ func (r *Ring) onQuestion(from ident.NodeID, msg *Message) {
 		answer.Kind = Busy
 	default:
 		answer.Kind, answer.Epoch, answer.Pred, answer.List = State, m.epoch, m.pred, m.list
+		answer.Ceded, answer.Floor = m.cededTo(Token{ID: msg.From, Node: from}, msg.Epoch)
 		if msg.Joining && r.successor(m) == (Token{ID: msg.From, Node: from}) {
 			m.due = r.now // our successor has lost its state and joins anew: see that it is gone
 		}

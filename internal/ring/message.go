@@ -49,14 +49,16 @@ type Message struct {
 	Kind    Kind
 	Verdict Verdict // Route, Found
 	Claim   bool    // Find, Forward: token To is believed to own Target; see also Revive
+	Ceded   bool    // State: To may own (Floor, To], nothing if Floor is To; Leave: To inherits (Floor, From]
 	Joining bool    // Query, Find: the asker is no member yet; a Find then looks for the predecessor
 	Hops    uint8   // Forward, Found: messages between nodes so far
 	Limit   uint8   // Forward: the most hops
 	Seq     uint64  // ties an answer to its question
-	Epoch   uint64  // State, Notify, Leave: drawn when token From joined; tells its lives apart
+	Epoch   uint64  // Query, State, Notify, Leave: drawn when token From joined; tells its lives apart
 	To      ID
 	From    ID
 	Target  ID
+	Floor   ID
 	Origin  ident.NodeID // Forward: the node that asked
 	Pred    Token        // State: From's predecessor; Route: with Refused, whom to ask instead, if any
 	List    []Token

@@ -107,10 +107,11 @@ func (r *Ring) create() {
 			list = append(list, r.token(r.members[(i+k)%n]))
 		}
 		*m = member{
-			id: m.id, index: i, phase: Member, confirmed: true,
+			id: m.id, index: i, phase: Member,
 			pred: r.token(r.members[(i+n-1)%n]), list: list,
 			epoch: r.rand.Uint64(), due: r.nextRound(m),
 		}
+		m.whole()
 		r.tell(Event{Kind: Created, Token: r.token(m)})
 	}
 	r.table.dirty = true
@@ -148,6 +149,9 @@ func (r *Ring) Tick(now time.Duration) {
 	r.now = now
 	fix := false
 	for _, m := range r.members {
+		if m.settleAt != 0 && m.settleAt <= now {
+			r.settleArc(m)
+		}
 		if m.op != idle {
 			if m.deadline <= now {
 				r.unanswered(m)
@@ -175,6 +179,9 @@ func (r *Ring) Tick(now time.Duration) {
 func (r *Ring) Next() time.Duration {
 	next := time.Duration(1<<63 - 1)
 	for _, m := range r.members {
+		if m.settleAt != 0 {
+			next = min(next, m.settleAt)
+		}
 		switch {
 		case m.op != idle:
 			next = min(next, m.deadline)

@@ -196,16 +196,15 @@ func (r *Ring) followingMember(target ID) *member {
 // owner returns the own token that owns id, or nil: the owner's check.
 func (r *Ring) owner(id ID) *member {
 	m := r.followingMember(id)
-	if m == nil || !m.confirmed || m.pred.IsZero() || !Within(m.pred.ID, id, m.id) {
+	if m == nil || !m.owns(m.id, id) {
 		return nil
 	}
 	return m
 }
 
-// Owns is the owner's check: it returns the token of this node that owns id, that is, whose predecessor lies
-// before id. It says no while the token's successor has not yet drawn back in its favour, while the
-// predecessor is unknown, and where the predecessor may have died but another has not yet taken its place: in
-// doubt no token owns an identifier.
+// Owns is the owner's check: it returns the token of this node that owns id. It says no while the token's
+// successor has not yet drawn back in its favour, and where the token's predecessor has died but others between
+// the two may not have spoken up yet: in doubt no token owns an identifier.
 func (r *Ring) Owns(id ID) (Token, bool) {
 	m := r.owner(id)
 	if m == nil {

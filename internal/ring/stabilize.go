@@ -20,11 +20,7 @@ func (r *Ring) stabilizeFromSuccessor(m *member, state *Message) {
 	s := m.peer
 	r.setList(m, s, state.List)
 	m.succEpoch = state.Epoch
-	if state.Pred == r.token(m) && !m.confirmed {
-		// Departs from the paper, which has no owner's check: two tokens would own (p, m] between m's join and
-		// its successor's rectify. So m waits until the successor has drawn back.
-		m.confirmed = true
-	}
+	r.confirm(m, state)
 	if q := state.Pred; !q.IsZero() && q.ID != m.id && Between(m.id, q.ID, s.ID) {
 		r.ask(m, fromPredecessor, q)
 		return
@@ -115,8 +111,10 @@ func (r *Ring) onNotify(from ident.NodeID, msg *Message) {
 // rectify makes n the predecessor of m if it is nearer than the present one, or if that one is dead.
 func (r *Ring) rectify(m *member, n Token, epoch uint64) {
 	switch {
-	case n == m.pred:
-		m.predEpoch, m.predGone = epoch, false
+	case n == m.pred && (epoch == m.predEpoch || m.predEpoch == 0) && !m.predGone:
+		if m.predEpoch = epoch; m.ceded.to == n {
+			m.ceded.epoch = epoch
+		}
 	case m.pred.IsZero() || m.predGone || n.ID == m.pred.ID || Between(m.pred.ID, n.ID, m.id):
 		r.setPredecessor(m, n, epoch)
 	default:
@@ -132,7 +130,11 @@ func (r *Ring) predecessorDied(m *member) {
 }
 
 func (r *Ring) setPredecessor(m *member, n Token, epoch uint64) {
+	if m.pred.IsZero() || m.pred.ID != n.ID && !Between(m.pred.ID, n.ID, m.id) {
+		m.settleAt = 0 // the old one is dead, and those between the new one and it may not know yet
+	}
 	m.pred, m.predEpoch, m.predGone = n, epoch, false
+	r.cede(m)
 	r.table.dirty = true
 	r.tell(Event{Kind: PredecessorChange, Token: r.token(m), Peer: n})
 }

@@ -20,7 +20,9 @@ type TokenState struct {
 	ID          ID
 	Phase       Phase
 	Busy        bool // in a step: between a question and its result
-	Confirmed   bool // the successor has named it as its predecessor, so it may own
+	Confirmed   bool // the successor has ceded to it what it is to own
+	Owns        bool // it owns (Floor, ID]
+	Floor       ID
 	Predecessor Token
 	Successors  []Token
 	Fingers     []Token // by falling exponent from Bits-1; zero: unknown
@@ -31,7 +33,8 @@ func (r *Ring) State() Snapshot {
 	s := Snapshot{Node: r.self, Tokens: make([]TokenState, len(r.members)), Lookups: len(r.lookups.flight)}
 	for i, m := range r.members {
 		s.Tokens[i] = TokenState{
-			ID: m.id, Phase: m.phase, Busy: m.op != idle, Confirmed: m.confirmed,
+			ID: m.id, Phase: m.phase, Busy: m.op != idle,
+			Confirmed: m.confirmed, Owns: m.confirmed && m.floorSet, Floor: m.floor,
 			Predecessor: m.pred, Successors: m.list, Fingers: slices.Clone(m.fingers),
 		}
 	}
@@ -39,7 +42,7 @@ func (r *Ring) State() Snapshot {
 }
 
 // Restore puts the tokens into the given state, as if the protocol had brought them there: for rings that an
-// experiment constructs. A node that comes back must not use it, but Revive: what it remembers is stale. It
+// experiment constructs. A confirmed token owns what lies behind its predecessor, whatever Floor says. A node that comes back must not use it, but Revive: what it remembers is stale. It
 // returns ErrState where the state is not one of this node's tokens, and ErrMember where the node is in a ring.
 func (r *Ring) Restore(now time.Duration, s Snapshot) error {
 	r.now = now
@@ -63,7 +66,10 @@ func (r *Ring) Restore(now time.Duration, s Snapshot) error {
 		if t.Phase != Member {
 			continue
 		}
-		m.confirmed, m.pred, m.list, m.fingers = t.Confirmed, t.Predecessor, t.Successors, slices.Clone(t.Fingers)
+		m.pred, m.list, m.fingers = t.Predecessor, t.Successors, slices.Clone(t.Fingers)
+		if t.Confirmed {
+			m.whole()
+		}
 		m.epoch, m.due = r.rand.Uint64(), r.nextRound(m)
 	}
 	r.settle()
