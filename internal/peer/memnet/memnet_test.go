@@ -42,7 +42,7 @@ type cast struct {
 }
 
 func newCast(t *testing.T, names string) *cast {
-	c := &cast{Net: New(Options{}), t: t, names: map[ident.NodeID]string{}}
+	c := &cast{Net: New(Options{MaxQueue: 64 << 10}), t: t, names: map[ident.NodeID]string{}}
 	for i, key := range testKeys(len(names)) {
 		c.names[idOf(key)] = names[i : i+1]
 	}
@@ -155,14 +155,14 @@ func TestQueueIsBounded(t *testing.T) {
 	c := newCast(t, "AB")
 	c.Drain(1000)
 	a, b := c.ends[0], c.ends[1]
-	half := make([]byte, 32<<20)
+	half := make([]byte, 32<<10)
 	if err := errors.Join(a.Send(b.ID(), half), a.Send(b.ID(), half)); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.Send(b.ID(), []byte("x")); !errors.Is(err, peer.ErrQueueFull) {
 		t.Errorf("got %v, want ErrQueueFull", err)
 	}
-	if m := a.Metrics().Peers[0]; m.QueueBytes != 64<<20 || m.QueueFull != 1 {
+	if m := a.Metrics().Peers[0]; m.QueueBytes != 64<<10 || m.QueueFull != 1 {
 		t.Errorf("the metrics are %+v", m)
 	}
 	c.Drain(10)
