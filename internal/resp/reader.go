@@ -43,6 +43,8 @@ type Reader struct {
 	idle     int // fills in a row that used little of the buffer
 	err      error
 
+	abandoned bool // the next Fill takes new memory
+
 	argv [][]byte // the arguments of all commands since the last Fill
 
 	// The command that has arrived in part. Its bytes start at buf[r].
@@ -72,6 +74,9 @@ func (r *Reader) Buffered() int { return r.w - r.r }
 
 // BufferSize returns the size of the buffer in bytes.
 func (r *Reader) BufferSize() int { return len(r.buf) }
+
+// Abandon gives up the memory of all commands so far: it will not be used again, for someone may still read it.
+func (r *Reader) Abandon() { r.abandoned = true }
 
 // Release gives back what Reserve granted. The Reader must not be used afterwards.
 func (r *Reader) Release() {
@@ -312,6 +317,9 @@ func (r *Reader) makeRoom() error {
 	if r.left == 0 && cap(r.spans) > keepArgs {
 		r.spans = nil
 	}
+	if r.abandoned {
+		r.argv = nil
+	}
 	clear(r.argv)
 	r.argv = r.argv[:0]
 
@@ -338,7 +346,7 @@ func (r *Reader) makeRoom() error {
 	default:
 		r.idle = 0
 	}
-	if size == len(r.buf) {
+	if size == len(r.buf) && !r.abandoned {
 		if r.r > 0 {
 			copy(r.buf, r.buf[r.r:r.w])
 			r.r, r.w = 0, unread
@@ -353,6 +361,7 @@ func (r *Reader) makeRoom() error {
 	} else {
 		r.give(r.reserved - want)
 	}
+	r.abandoned = false
 	buf := make([]byte, size)
 	copy(buf, r.buf[r.r:r.w])
 	r.buf, r.r, r.w = buf, 0, unread

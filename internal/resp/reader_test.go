@@ -303,6 +303,38 @@ func TestReaderDoesNotAllocate(t *testing.T) {
 	}
 }
 
+// Who still holds a command that was given up must not see it change, and the stream goes on as if nothing was.
+func TestReaderAbandon(t *testing.T) {
+	var stream []byte
+	for i := range 500 {
+		stream = AppendCommand(stream, "SET", fmt.Sprintf("key:%d", i))
+	}
+	r := NewReader(&stepped{b: stream, n: 100}, Limits{})
+	var kept [][][]byte
+	for {
+		cmd, ok, err := r.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok {
+			kept = append(kept, cmd.Args)
+			r.Abandon()
+			continue
+		}
+		if r.Fill() == io.EOF {
+			break
+		}
+	}
+	for i, args := range kept {
+		if got := fmt.Sprintf("%s", args); got != fmt.Sprintf("[SET key:%d]", i) {
+			t.Fatalf("command %d became %s", i, got)
+		}
+	}
+	if len(kept) != 500 {
+		t.Errorf("%d commands of 500", len(kept))
+	}
+}
+
 // endless repeats b for ever, one whole b for each read that has room for it.
 type endless struct {
 	b  []byte

@@ -12,8 +12,9 @@ import (
 type Backend interface {
 	// Submit takes requests that are to be executed and never blocks. The Owner of each is told exactly once, by any
 	// goroutine, also before Submit returns; each ends by itself when the request timeout has passed. The requests of
-	// one call are of different tablets. The slice is the caller's again when Submit returns; a request and its bytes
-	// are the caller's again when its Owner has been told.
+	// one call are of different tablets. The slice is the caller's again when Submit returns; a request that ended with
+	// replies, and its bytes, are the caller's again when its Owner has been told. One that ended with a Failure may
+	// still be read (not changed, and not ended again): the caller does not use it a second time.
 	Submit(reqs []*request.Request)
 	// TryRead evaluates the reads of r on the calling goroutine if this node may answer them at once, linearizably;
 	// otherwise it changes nothing and reports false. It appends one reply per command to r.Replies, which is empty,

@@ -39,9 +39,10 @@ type batch struct {
 	inline, merged []byte
 	mark           int // where the reply of the call that is being planned begins in inline
 	out            []byte
-	largest        int // the longest reply of the batch
-	held           int // bytes of replies in memory that tablets have given
-	requests       int // submitted
+	largest        int  // the longest reply of the batch
+	held           int  // bytes of replies in memory that tablets have given
+	requests       int  // submitted
+	failed         bool // a request ended without replies
 
 	submit  []*request.Request
 	asked   []*run // whose requests stand in submit
@@ -239,6 +240,7 @@ func (b *batch) settle(r *run) {
 		}
 	}
 	if r.Failure != nil {
+		b.failed = true
 		return
 	}
 	for _, reply := range r.Replies {
@@ -257,9 +259,13 @@ func (b *batch) clear() {
 		}
 	}
 	b.last = b.last[:0]
-	for _, r := range b.runs[:b.used] {
+	for i, r := range b.runs[:b.used] {
+		if r.Failure != nil {
+			b.runs[i] = &run{} // what failed may still be looked at; see session.done
+			continue
+		}
 		clear(r.Commands)
-		r.Replies, r.Failure = nil, nil
+		r.Replies = nil
 		for i := range r.own {
 			if cap(r.own[i]) > keepReply {
 				r.own[i] = nil
@@ -274,7 +280,7 @@ func (b *batch) clear() {
 		b.waves[w] = b.waves[w][:0]
 	}
 	b.inline, b.merged = shrink(b.inline), shrink(b.merged)
-	b.held, b.largest, b.requests = 0, 0, 0
+	b.held, b.largest, b.requests, b.failed = 0, 0, 0, false
 }
 
 // drop gives back a long reply that has been written out.

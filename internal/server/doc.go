@@ -24,8 +24,9 @@
 //     order; the second sees the first. Across tablets nothing is promised.
 //   - Of a command that is split over tablets each part is atomic. When only some parts of a write are known to have
 //     been applied the answer is UNCERTAIN; it is TRYAGAIN or CLUSTERDOWN only when certainly none was.
-//   - A Request and the bytes of its Commands stay as they are from Submit until Ended; afterwards the session uses
-//     them again. Whoever implements Backend keeps no reference to either beyond Ended.
+//   - A Request and the bytes of its Commands stay as they are from Submit until Ended; when it has ended with replies
+//     the session uses them again, so the Backend keeps no reference to either. What ended with a Failure is never
+//     used again: at a timeout it may still stand in a queue of the node.
 //   - A connection can hold no one up but itself. It has one goroutine; its input, its output and its batch are
 //     bounded (Config says by what); a client that does not take its replies for WriteTimeout is dropped.
 //

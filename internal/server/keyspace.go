@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"sync"
@@ -151,6 +152,8 @@ func (c *session) scan(args [][]byte, out []byte) []byte {
 	if problem != "" {
 		return resp.AppendError(out, problem)
 	}
+	// A request that fails may be looked at after this session has gone on (Backend.Submit).
+	o.Match, o.Type = bytes.Clone(o.Match), bytes.Clone(o.Type)
 	want, cursor := o.Count, o.Cursor
 	from, _ := command.ParseCursor(cursor)
 	t := int(slot.Tablet(from, c.srv.tablets))
@@ -229,10 +232,11 @@ func startOf(t, tablets int) uint64 {
 func (c *session) matchingKeys(args [][]byte, out []byte) []byte {
 	var keys []byte
 	found := 0
+	pattern := bytes.Clone(args[1]) // see scan
 	for from := 0; from < c.srv.tablets; from += scanWidth {
 		open := make([]*request.Request, 0, scanWidth)
 		ask := func(t uint32, cursor uint64) {
-			o := command.ScanOptions{Cursor: cursor, Count: command.ScanBound, Match: args[1]}
+			o := command.ScanOptions{Cursor: cursor, Count: command.ScanBound, Match: pattern}
 			open = append(open, &request.Request{Tablet: t, Commands: []request.Command{o.Command()}})
 		}
 		for t := from; t < min(from+scanWidth, c.srv.tablets); t++ {

@@ -392,3 +392,43 @@ func TestConcurrentClients(t *testing.T) {
 		}
 	}
 }
+
+// A read that was given up at its timeout may still stand in a queue of the node. When its turn comes there, it must
+// find the command that it was, or the node evaluates rubbish.
+func TestFailedRequestsAreNotUsedAgain(t *testing.T) {
+	node := newFakeNode(t, 16)
+	node.remote = func(uint32) bool { return true }
+	s := newTestServer(t, Config{}, node)
+	type kept struct {
+		r    *request.Request
+		want string
+	}
+	show := func(r *request.Request) string { return fmt.Sprintf("%d %v %q", r.Tablet, r.Write, r.Commands) }
+	var all []kept
+	node.fail = func(r *request.Request) *request.Failure {
+		all = append(all, kept{r, show(r)})
+		return &request.Failure{Code: request.TryAgain, Message: "timeout"}
+	}
+	c := s.dial()
+	for i := range 50 {
+		var stream []byte
+		for j := range 10 {
+			stream = resp.AppendCommand(stream, "GET", fmt.Sprintf("key:%d:%d", i, j))
+		}
+		stream = resp.AppendCommand(stream, "KEYS", fmt.Sprintf("key:%d*", i))
+		stream = resp.AppendCommand(stream, "SCAN", "0", "MATCH", fmt.Sprintf("key:%d*", i))
+		c.send(stream)
+		for range 12 {
+			if got := c.reply(); got != "(error) TRYAGAIN timeout" {
+				t.Fatal(got)
+			}
+		}
+	}
+	node.mu.Lock()
+	defer node.mu.Unlock()
+	for _, k := range all {
+		if got := show(k.r); got != k.want {
+			t.Fatalf("%s became %s", k.want, got)
+		}
+	}
+}

@@ -112,9 +112,9 @@ func (c *session) settle(b *batch) *call {
 	if c.emit(b, start) != nil {
 		c.quit = true
 	}
-	bytes, largest, requests := b.bytes, b.largest, b.requests
+	bytes, largest, requests, failed := b.bytes, b.largest, b.requests, b.failed
 	b.clear()
-	b.bytes, b.largest, b.requests = bytes, largest, requests
+	b.bytes, b.largest, b.requests, b.failed = bytes, largest, requests, failed
 	b.calls = append(b.calls, last)
 	b.mark = len(b.inline)
 	return &b.calls[0]

@@ -161,6 +161,10 @@ func (c *session) done(b *batch, now time.Time) {
 	c.srv.counted.batches.Add(1)
 	c.srv.counted.requests.Add(uint64(b.requests))
 	c.active.Store(now.UnixNano())
+	if b.failed {
+		// A request that was given up, at its timeout for one, may still stand in a queue of the node.
+		c.rd.Abandon()
+	}
 	b.clear()
 	b.out = shrink(b.out)
 	c.srv.batches.Put(b)
