@@ -5,7 +5,6 @@ import (
 	"log/slog"
 
 	"github.com/quorddb/quord/internal/config"
-	"github.com/quorddb/quord/internal/core"
 	"github.com/quorddb/quord/internal/node"
 )
 
@@ -25,10 +24,10 @@ type openFunc func(ctx context.Context, cfg config.Serve, log *slog.Logger) (run
 func openNode(ctx context.Context, cfg config.Serve, log *slog.Logger) (runningNode, error) {
 	n, err := node.Open(ctx, cfg, thisBuild().Version, log)
 	if err != nil {
-		return nil, err // not n: a nil *Node in the interface would not be nil
+		return nil, err // not n: a nil *Node is not a nil runningNode
 	}
 	return n, nil
 }
 
 // formats names the versions of what this binary writes where another version may read it.
-var formats = map[string]int{"data": core.Format}
+var formats = map[string]int{}
