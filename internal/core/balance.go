@@ -54,8 +54,12 @@ type balance struct {
 	lookups map[uint64]*place
 	// busyUntil is until when many tablets are looked at in a round.
 	busyUntil time.Duration
-	// silent holds the tokens of the members that count although the ring may have given them up.
-	silent []ring.Token
+	// counted is how many members count. silent holds the tokens of those of them that the ring may have given up,
+	// all the tokens of all, in order.
+	counted     int
+	silent, all []ring.Token
+	allOf       uint64 // the revision of the registry that all was made of
+	allSilent   int
 }
 
 func (b *balance) changed(now time.Duration) { b.busyUntil = now + 10*time.Second }
@@ -66,12 +70,7 @@ func (c *Core) tickBalance() {
 		return
 	}
 	b := &c.balance
-	b.silent = b.silent[:0]
-	for _, m := range c.registry.Members() {
-		if c.counts(&m) && !c.live(m.ID) {
-			b.silent = append(b.silent, m.RingTokens()...)
-		}
-	}
+	c.countMembers()
 	adding := 0
 	for _, p := range c.places {
 		if p.led && (p.wish.step == tablet.Adding || p.wish.step == tablet.Catching) {
@@ -106,6 +105,37 @@ func (c *Core) tickBalance() {
 	}
 }
 
+// countMembers finds out which members count, once a round; tokens are hashes and are made again only when the
+// answer may be another.
+func (c *Core) countMembers() {
+	b := &c.balance
+	counted, silent := 0, 0
+	members := c.registry.Members()
+	for i := range members {
+		if c.counts(&members[i]) {
+			counted++
+			if !c.live(members[i].ID) {
+				silent++
+			}
+		}
+	}
+	if b.allOf == c.registry.Revision() && b.counted == counted && b.allSilent == silent {
+		return
+	}
+	b.allOf, b.counted, b.allSilent = c.registry.Revision(), counted, silent
+	b.silent, b.all = b.silent[:0], b.all[:0]
+	for i := range members {
+		if m := &members[i]; c.counts(m) {
+			tokens := m.RingTokens()
+			b.all = append(b.all, tokens...)
+			if !c.live(m.ID) {
+				b.silent = append(b.silent, tokens...)
+			}
+		}
+	}
+	placement.Sort(b.all)
+}
+
 // reconcile takes the next step towards the targets once they have stood for the settling time.
 func (c *Core) reconcile(p *place, targets []ident.NodeID, add int) {
 	w := &p.wish
@@ -133,15 +163,13 @@ func (c *Core) targets(p *place) []ident.NodeID {
 		}
 	}
 	tokens = append(tokens, c.balance.silent...)
-	n := c.registry.Settings().Replicas
+	n := min(c.registry.Settings().Replicas, c.balance.counted)
 	sortFrom(tokens, c.point(p.tablet))
 	tokens = slices.CompactFunc(tokens, func(a, b ring.Token) bool { return a.ID == b.ID })
 	targets := placement.FirstOf(tokens, n, c.registry.Zone)
 	if len(targets) < n {
 		// What the ring shows here is too short, or too many of it do not count. The registry knows the rest.
-		all := c.registry.Tokens(c.counts)
-		placement.Sort(all)
-		targets = placement.Targets(c.point(p.tablet), all, n, c.registry.Zone)
+		targets = placement.Targets(c.point(p.tablet), c.balance.all, n, c.registry.Zone)
 	}
 	return targets
 }
