@@ -62,7 +62,7 @@ type Config struct {
 	// LookupTimeout is when a lookup that has no answer ends in an error, unless the caller says otherwise.
 	// It should outlast the discovery of a death and Settle. Default 10 s.
 	LookupTimeout time.Duration
-	// HopLimit is how many messages to other nodes one lookup may take: 1 to 255. Default 64.
+	// HopLimit is how many messages to other nodes one attempt of a lookup may take: 1 to 255. Default 64.
 	HopLimit int
 	// MaxLookups bounds the lookups in flight at one node. Default 1024.
 	MaxLookups int

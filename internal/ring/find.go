@@ -89,7 +89,9 @@ func (r *Ring) proceed(l *lookup) {
 		t, claim, ok := l.next()
 		if !ok {
 			l.seq, l.hop = 0, Token{}
-			l.wake = r.now + r.cfg.HopTimeout/8 + r.random(r.cfg.HopTimeout/8)
+			pause := r.cfg.HopTimeout / 8 << min(l.attempts, 3) // up to HopTimeout
+			l.attempts++
+			l.wake = r.now + pause/2 + r.random(pause)
 			return
 		}
 		contact := t.ID == ID{} && l.purpose == forJoin

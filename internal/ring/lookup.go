@@ -22,7 +22,7 @@ const (
 
 // lookup is one lookup in flight at the node that drives it, apart from how messages travel: it knows whom it
 // has asked, who answered, and whom to ask next. Invariant: no token is asked the same question twice between
-// two restarts, and each question is counted, so that the hop limit ends every lookup before long.
+// two restarts, and each question is counted, so that the hop limit ends every attempt, as the deadline does the whole.
 type lookup struct {
 	ticket  uint64
 	purpose purpose
@@ -47,7 +47,8 @@ type lookup struct {
 	asked    []question
 	refused  bool // a token said that it does not own the target
 
-	sends    int // messages to other nodes
+	attempts int // how often it started again
+	sends    int // messages to other nodes in this attempt
 	answered int
 	timeouts int
 	path     []Hop
@@ -60,7 +61,7 @@ type question struct {
 
 // restart forgets what was asked, for another attempt.
 func (l *lookup) restart() {
-	l.near, l.final, l.asked, l.refused = l.near[:0], l.final[:0], l.asked[:0], false
+	l.near, l.final, l.asked, l.refused, l.sends = l.near[:0], l.final[:0], l.asked[:0], false, 0
 }
 
 // offerFinal takes tokens of which one may own the target, the likeliest first.

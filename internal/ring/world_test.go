@@ -273,7 +273,7 @@ func (w *world) settled() bool {
 		want += len(r.members)
 		for _, m := range r.members {
 			i, ok := index[m.id]
-			if !ok || !m.confirmed && n > 1 || len(m.list) < min(r.cfg.Successors, n-1) || n > 1 && m.pred != all[(i+n-1)%n] {
+			if !ok || n > 1 && (!m.confirmed || !m.floorSet || m.floor != m.pred.ID) || len(m.list) < min(r.cfg.Successors, n-1) || n > 1 && m.pred != all[(i+n-1)%n] {
 				return false
 			}
 			for k, t := range m.list {
