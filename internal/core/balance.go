@@ -33,25 +33,25 @@ type wish struct {
 	since   time.Duration // when they last changed
 	step    tablet.Step
 	why     string
+	seen    time.Duration // when the ring's wish was last compared
 
 	walk    []ring.Token // what a lookup said, for a point that no token of this node owns
 	walkAt  time.Duration
 	looking bool
 }
 
-// moving reports whether replicas of the tablet are being changed.
-func (w *wish) moving() bool {
-	switch w.step {
-	case tablet.Adding, tablet.Catching, tablet.Changing:
-		return true
-	}
-	return false
+// moving reports whether the replicas of a tablet that this node leads are being changed, or may be about to: the ring
+// or the registry have changed since they were last compared.
+func (c *Core) moving(p *place) bool {
+	return p.wish.step != tablet.Settled || p.wish.seen <= c.balance.changedAt
 }
 
 // balance is where the comparison of the tablets with the ring stands.
 type balance struct {
 	next    int // the tablet that is looked at next
 	lookups map[uint64]*place
+	// changedAt is when the ring or the registry last changed.
+	changedAt time.Duration
 	// busyUntil is until when many tablets are looked at in a round.
 	busyUntil time.Duration
 	// counted is how many members count. silent holds the tokens of those of them that the ring may have given up,
@@ -62,7 +62,7 @@ type balance struct {
 	allSilent   int
 }
 
-func (b *balance) changed(now time.Duration) { b.busyUntil = now + 10*time.Second }
+func (b *balance) changed(now time.Duration) { b.changedAt, b.busyUntil = now, now+10*time.Second }
 
 // tickBalance compares some of the tablets that this node leads with what the ring wants.
 func (c *Core) tickBalance() {
@@ -139,9 +139,10 @@ func (c *Core) countMembers() {
 // reconcile takes the next step towards the targets once they have stood for the settling time.
 func (c *Core) reconcile(p *place, targets []ident.NodeID, add int) {
 	w := &p.wish
+	w.seen = c.now.Mono
 	if !slices.Equal(targets, w.targets) {
 		w.targets, w.since = targets, c.now.Mono
-		c.balance.changed(c.now.Mono)
+		w.step, w.why = tablet.Underway, "the ring's wish has changed and has to stand for a while"
 	}
 	if c.now.Mono < w.since+c.cfg.Settle {
 		return

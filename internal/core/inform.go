@@ -91,6 +91,9 @@ func (c *Core) StatusInfo() admin.Status {
 			out.Why = append(out.Why, fmt.Sprintf("node %s is %s", m.ID.Short(), m.State))
 		}
 		p := c.pulseOf(m.ID)
+		if c.live(m.ID) && p.Revision < c.registry.Revision() {
+			out.Why = append(out.Why, fmt.Sprintf("node %s has not reported since the members changed", m.ID.Short()))
+		}
 		leads += int(p.Leads)
 		out.Tablets.UnderReplicated += int(p.Lacking)
 		out.Tablets.Moving += int(p.Moving)

@@ -234,7 +234,7 @@ func (c *Core) ownPulse() wire.Pulse {
 		if g.Missing(c.live) > 0 || len(g.Descriptor().Voters()) < c.wanted() {
 			p.Lacking++
 		}
-		if pl.wish.moving() || g.Descriptor().Joint {
+		if c.moving(pl) || g.Descriptor().Joint {
 			p.Moving++
 		}
 	}
