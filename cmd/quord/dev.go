@@ -7,10 +7,12 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -58,7 +60,14 @@ func (a *app) dev() *cobra.Command {
 			"Without --dir the data is removed at the end; with it, the next `quord dev --dir` goes on where this one stopped.",
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.runDev(cmd.Context(), d, asJSON)
+			ctx := cmd.Context()
+			if !signal.Ignored(syscall.SIGHUP) {
+				// A closed terminal ends the ring as Ctrl-C does, and takes the temporary data along.
+				var stop context.CancelFunc
+				ctx, stop = signal.NotifyContext(ctx, syscall.SIGHUP)
+				defer stop()
+			}
+			return a.runDev(ctx, d, asJSON)
 		},
 	}
 	f := cmd.Flags()

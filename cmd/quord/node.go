@@ -5,7 +5,9 @@ import (
 	"log/slog"
 
 	"github.com/quorddb/quord/internal/config"
+	"github.com/quorddb/quord/internal/core"
 	"github.com/quorddb/quord/internal/node"
+	"github.com/quorddb/quord/internal/ring"
 )
 
 // runningNode is what serve needs of a node that has started.
@@ -30,4 +32,5 @@ func openNode(ctx context.Context, cfg config.Serve, log *slog.Logger) (runningN
 }
 
 // formats names the versions of what this binary writes where another version may read it.
-var formats = map[string]int{}
+// data is what nodes agree on before a newer one is written: log entries and records; ring is the messages of the ring.
+var formats = map[string]int{"data": core.Format, "ring": ring.Version}
