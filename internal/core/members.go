@@ -16,7 +16,7 @@ import (
 
 const (
 	pulseEvery = time.Second
-	pulseSoon  = 150 * time.Millisecond
+	pulseSoon  = 50 * time.Millisecond
 	// markDownAfter is how long the system group's leader sees no connection to a member before it says so in the
 	// registry. The grace before its share is copied elsewhere counts from there.
 	markDownAfter = 2 * time.Second

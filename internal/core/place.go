@@ -110,6 +110,7 @@ func (c *Core) write(w *kv.Write) error {
 // adopt takes a replica into service.
 func (c *Core) adopt(p *place, g *tablet.Group) {
 	p.group, p.led, p.tickAt = g, false, c.now.Mono
+	c.member.pulseSoon(c.now.Mono)
 	c.touch(p)
 }
 
@@ -129,6 +130,7 @@ func (c *Core) drop(p *place) {
 	p.group.Abandon()
 	p.group, p.led = nil, false
 	c.closeGate(p)
+	c.member.pulseSoon(c.now.Mono)
 }
 
 // destroy removes a replica that its group has removed.
