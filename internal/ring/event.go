@@ -25,8 +25,8 @@ var (
 	// ErrTokens is returned when the tokens cannot be those of a node: none, too many, twice the same, outside
 	// the space, or, to create a ring, fewer than its r+1 principals.
 	ErrTokens = errors.New("these tokens cannot be used")
-	// ErrMember is returned when a node that is in a ring, or joining one, is told to create or join one.
-	ErrMember = errors.New("this node already is in a ring, or joining it")
+	// ErrMember is returned when a node that is in a ring is told to create or join one, or one that is joining to create one.
+	ErrMember = errors.New("this node already is in a ring, or joining one")
 	// ErrState is returned when a state cannot be put in place: other tokens, or pointers that break the order.
 	ErrState = errors.New("this state does not fit the ring")
 )

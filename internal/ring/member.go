@@ -77,7 +77,7 @@ func (r *Ring) outside(m *member, phase Phase) {
 // nextRound returns when the group that m belongs to stabilizes next.
 func (r *Ring) nextRound(m *member) time.Duration {
 	every := r.cfg.StabilizeEvery
-	offset := r.skew + every/groups*time.Duration(m.index%groups)
+	offset := (r.skew + every/groups*time.Duration(m.index%groups)) % every
 	rounds := (r.now-offset)/every + 1
 	if r.now < offset {
 		rounds = 0
@@ -157,6 +157,9 @@ func (r *Ring) onQuestion(from ident.NodeID, msg *Message) {
 		answer.Kind = Busy
 	default:
 		answer.Kind, answer.Epoch, answer.Pred, answer.List = State, m.epoch, m.pred, m.list
+		if m.predGone {
+			answer.Pred = Token{} // it has said so: nobody need ask it
+		}
 		answer.Ceded, answer.Floor = m.cededTo(Token{ID: msg.From, Node: from}, msg.Epoch)
 		if msg.Joining && r.successor(m) == (Token{ID: msg.From, Node: from}) {
 			m.due = r.now // our successor has lost its state and joins anew: see that it is gone

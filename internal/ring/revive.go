@@ -38,12 +38,12 @@ func (r *Ring) Revive(now time.Duration, members []ident.NodeID) error {
 	if len(r.members) < r.cfg.Successors+1 {
 		return ErrTokens
 	}
-	promise := r.revive
+	promised, until := r.revive.promised, r.revive.until // binds, whatever becomes of this node
 	if err := r.Join(now, members); err != nil {
 		return err
 	}
-	voters := append(slices.Clone(r.contacts), r.self)
-	r.revive = revival{on: true, members: voters, promised: promise.promised, until: promise.until}
+	r.revive.on, r.revive.promised, r.revive.until = true, promised, until
+	r.revive.members = append(slices.Clone(r.contacts), r.self)
 	r.elect()
 	r.settle()
 	return nil

@@ -60,7 +60,7 @@ func New(cfg Config, self ident.NodeID, tokens []ID, seed uint64) (*Ring, error)
 	}
 	r.rand.Seed(seed, 0x71756f7264)
 	r.seq = r.rand.Uint64() >> 32 << 16 // so that answers to an earlier life match no question of this one
-	r.skew = r.random(cfg.StabilizeEvery / groups)
+	r.skew = r.random(cfg.StabilizeEvery)
 	for _, id := range tokens {
 		if !r.space.Contains(id) {
 			return nil, fmt.Errorf("%w: %v does not fit %d bits", ErrTokens, id, cfg.Bits)
@@ -117,19 +117,20 @@ func (r *Ring) create() {
 	r.table.dirty = true
 }
 
-// Join makes all tokens join the ring that the contacts are in, and keeps trying until they have. It returns
-// ErrMember where this node is in a ring, or joining one, already.
+// Join makes all tokens join the ring that the contacts are in, and keeps trying until they have. Called again
+// before the first has joined, it replaces the contacts. It returns ErrMember where this node is in a ring.
 func (r *Ring) Join(now time.Duration, contacts []ident.NodeID) error {
 	r.now = now
-	if r.active() {
+	if r.inRing() {
 		return ErrMember
 	}
-	r.revive = revival{}
 	r.setContacts(contacts)
-	for _, m := range r.members {
-		r.outside(m, Joining)
+	if !r.active() {
+		r.revive = revival{}
+		for _, m := range r.members {
+			r.outside(m, Joining)
+		}
 	}
-	r.settle()
 	return nil
 }
 
