@@ -166,11 +166,10 @@ func (c *Core) submit(r *request.Request) {
 		return
 	}
 	q := &pending{core: c, req: r, place: p, deadline: c.now.Mono + c.cfg.RequestTimeout}
-	q.commands = tablet.AppendCommands(nil, r.Commands)
-	if len(q.commands) > maxRequest {
-		r.End(nil, &request.Failure{Code: request.Err, Message: fmt.Sprintf(
-			"the request has %d bytes for one tablet; the bound is %d", len(q.commands), maxRequest)})
-		return
+	if r.Write || p.group == nil || !p.group.Leading() {
+		if !q.encode() {
+			return
+		}
 	}
 	if r.Write {
 		if len(p.numbers.flight) >= maxFlight {
@@ -187,6 +186,26 @@ func (c *Core) submit(r *request.Request) {
 	c.try(q)
 }
 
+// encode makes what travels to a leader or into its log; it reports whether that is allowed to be so large.
+func (q *pending) encode() bool {
+	if q.commands != nil {
+		return true
+	}
+	size := 0
+	for _, cmd := range q.req.Commands {
+		for _, arg := range cmd {
+			size += len(arg) + 8
+		}
+	}
+	if size > maxRequest {
+		q.core.finish(q, nil, &request.Failure{Code: request.Err, Message: fmt.Sprintf(
+			"the request has about %d bytes for one tablet; the bound is %d", size, maxRequest)})
+		return false
+	}
+	q.commands = tablet.AppendCommands(make([]byte, 0, size+16), q.req.Commands)
+	return true
+}
+
 // try asks the node that should know.
 func (c *Core) try(q *pending) {
 	if g := q.place.group; g != nil && g.Leading() {
@@ -200,6 +219,9 @@ func (c *Core) try(q *pending) {
 	to := c.locate(q.place, q.attempt)
 	if to.IsZero() {
 		c.later(q)
+		return
+	}
+	if !q.encode() {
 		return
 	}
 	q.asked = to

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"sync"
 	"time"
 
@@ -146,6 +147,7 @@ func (w *worker) run(ctx context.Context) {
 	for {
 		clear(reqs)
 		clear(events)
+		runtime.Gosched() // who is about to add to the inbox does so now, and shares the disk's sync
 		reqs, events = w.inbox.take(reqs[:0], events[:0])
 		at := now()
 		if len(reqs) == 0 && len(events) == 0 && at.Mono < nextTick {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/quorddb/quord/internal/command"
 	"github.com/quorddb/quord/internal/kv"
@@ -35,7 +36,9 @@ func (d *Data) Apply(m *Moment, commands []request.Command) [][]byte {
 
 // Read implements Machine.
 func (d *Data) Read(r *Reading, commands []request.Command, replies [][]byte) (out, expired [][]byte) {
-	v := readView{view: view{data: d, now: r.Time}, r: r}
+	v := readViews.Get().(*readView)
+	defer func() { *v = readView{view: view{key: v.key[:0]}}; readViews.Put(v) }()
+	v.data, v.now, v.r = d, r.Time, r
 	for i, c := range commands {
 		var reply []byte
 		if i < cap(replies) {
@@ -47,7 +50,7 @@ func (d *Data) Read(r *Reading, commands []request.Command, replies [][]byte) (o
 			continue
 		}
 		v.err = nil
-		reply = command.Evaluate(&v, c, reply)
+		reply = command.Evaluate(v, c, reply)
 		if v.err != nil {
 			reply = fmt.Appendf(reply[:0], "-ERR a stored record cannot be read: %v\r\n", v.err)
 		}
@@ -239,6 +242,9 @@ func (v *writeView) Len() int64 { return *v.m.Keys }
 func (v *writeView) Scan(uint16, uint64, func(uint16, uint64, []byte, record.Record) bool) {
 	panic("tablet: a write command scans")
 }
+
+// readViews are kept for reuse: reads are many, on many goroutines, and short.
+var readViews = sync.Pool{New: func() any { return new(readView) }}
 
 // readView is the view of a read on the leader.
 type readView struct {

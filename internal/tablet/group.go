@@ -63,7 +63,7 @@ const (
 	maxInflight       = 256      // appends under way to one follower
 	maxInflightBytes  = 64 << 20
 	maxApplyPerTurn   = 8 << 20
-	truncateThreshold = 512     // applied entries
+	truncateThreshold = 128     // applied entries
 	truncateBytes     = 1 << 20 // or their bytes
 )
 
