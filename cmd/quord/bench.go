@@ -69,7 +69,7 @@ func (a *app) bench() *cobra.Command {
 		p := newProgress(a.err)
 		c.Progress = func(now bench.Progress) { p.show(benchProgress(now, c.Duration)) }
 		rep, err := bench.Run(cmd.Context(), c)
-		p.clear()
+		p.show("")
 		return a.printBench(cmd, t, rep, err)
 	}
 	return cmd

@@ -152,7 +152,8 @@ func (a *app) runDev(ctx context.Context, d devRing, asJSON bool) (err error) {
 	// The kernel is asked to end a child when the thread that started it ends: this one has to stay.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	family := newFamily(a.err, binary, devEnviron(a.environ))
+	p := newProgress(a.err)
+	family := newFamily(p, binary, devEnviron(a.environ))
 	defer family.stop()
 
 	create, err := d.creates(nodes)
@@ -166,7 +167,7 @@ func (a *app) runDev(ctx context.Context, d devRing, asJSON bool) (err error) {
 		}
 		nodes[i].PID = pid
 	}
-	if err := a.awaitRing(ctx, family, nodes); err != nil {
+	if err := awaitRing(ctx, family, nodes, p); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -248,12 +249,11 @@ func devEnviron(environ []string) []string {
 
 // awaitRing waits until all nodes are up and the ring calls itself healthy. When that takes long it says what is
 // missing and goes on: the ring may be of use as it is.
-func (a *app) awaitRing(ctx context.Context, family *family, nodes []devNode) error {
+func awaitRing(ctx context.Context, family *family, nodes []devNode, p *progress) error {
 	t := target{addr: nodes[0].Addr}
 	c := t.dial(dialWithin)
 	defer c.close()
-	p := newProgress(a.err)
-	defer p.clear()
+	defer p.show("")
 	patience := time.NewTimer(devPatience)
 	defer patience.Stop()
 	poll := time.NewTicker(devPoll)
@@ -275,8 +275,7 @@ func (a *app) awaitRing(ctx context.Context, family *family, nodes []devNode) er
 		case gone := <-family.ended:
 			return fmt.Errorf("%s ended while the ring was starting: %s (its last words stand above)", gone.name, gone.how())
 		case <-patience.C:
-			p.clear()
-			fmt.Fprintf(a.err, "quord: the ring is not healthy after %s: %s\n", devPatience, waiting)
+			fmt.Fprintf(p, "quord: the ring is not healthy after %s: %s\n", devPatience, waiting)
 			return nil
 		case <-poll.C:
 		}

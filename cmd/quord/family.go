@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -18,7 +17,7 @@ const stopWithin = closeWithin + 5*time.Second
 // family is a set of processes of this binary that end with their parent. Its methods are for one goroutine, which
 // must be the one that the caller has locked to its thread.
 type family struct {
-	log      io.Writer
+	log      io.Writer // for several goroutines; each Write is whole lines
 	binary   string
 	environ  []string
 	children []*child
@@ -34,7 +33,7 @@ type child struct {
 }
 
 func newFamily(log io.Writer, binary string, environ []string) *family {
-	return &family{log: &lockedWriter{w: log}, binary: binary, environ: environ, ended: make(chan *child, maxDevNodes)}
+	return &family{log: log, binary: binary, environ: environ, ended: make(chan *child, maxDevNodes)}
 }
 
 // start starts a child and returns its process id.
@@ -105,16 +104,4 @@ func (f *family) stop() {
 		}
 		return
 	}
-}
-
-// lockedWriter lets several children write whole lines to one stream.
-type lockedWriter struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (l *lockedWriter) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(b)
 }

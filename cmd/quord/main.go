@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -44,11 +45,15 @@ func (e usageError) Unwrap() error { return e.err }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// run carries out one command line and returns the exit code. The first interrupt cancels, the second one kills.
+// secondSignal is how long after the first signal another one means impatience. Sooner it is the same one again: some
+// tools (timeout, for one) signal a process and then its whole group.
+const secondSignal = time.Second
+
+// run carries out one command line and returns the exit code. The first signal cancels, a second one kills.
 func (a *app) run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop)
+	context.AfterFunc(ctx, func() { time.AfterFunc(secondSignal, stop) })
 
 	root := a.root()
 	root.SetArgs(args)

@@ -104,7 +104,7 @@ func (a *app) leaveNow(ctx context.Context, c *client, self admin.Node) (string,
 	for {
 		select {
 		case o := <-done:
-			p.clear()
+			p.show("")
 			switch {
 			case errors.Is(o.err, errClosed):
 				return "", fmt.Errorf("%w; whether it has left, `quord ring --addr` of another node says", o.err)

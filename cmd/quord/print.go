@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
 	"unicode/utf8"
@@ -70,28 +71,39 @@ func plural[N int | int64](n N, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// A progress is one line on a terminal that is written again and again; elsewhere it is silent.
+// A progress is one line on a terminal that is written again and again; elsewhere it is silent. Whole lines that go
+// through it as a Writer stand above that line. It is safe for use by several goroutines.
 type progress struct {
-	w    io.Writer
 	live bool
-	last string
+
+	mu   sync.Mutex
+	w    io.Writer
+	line string // as it stands on the terminal
 }
 
 func newProgress(w io.Writer) *progress { return &progress{w: w, live: isTerminal(w)} }
 
+// show replaces the line; "" takes it away, to make room for what is printed after it.
 func (p *progress) show(line string) {
-	if p.live && line != p.last {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.live && line != p.line {
 		fmt.Fprintf(p.w, "\r\x1b[K%s", line)
-		p.last = line
+		p.line = line
 	}
 }
 
-// clear makes room for what is printed after it.
-func (p *progress) clear() {
-	if p.live && p.last != "" {
-		fmt.Fprint(p.w, "\r\x1b[K")
-		p.last = ""
+// Write writes whole lines above the line of progress.
+func (p *progress) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.line == "" {
+		return p.w.Write(b)
 	}
+	if _, err := fmt.Fprintf(p.w, "\r\x1b[K%s%s", b, p.line); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }
 
 // bytesPerSecond writes a rate for people.

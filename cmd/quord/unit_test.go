@@ -85,3 +85,24 @@ func TestBusy(t *testing.T) {
 		t.Errorf("busy: %q, want %q", got, want)
 	}
 }
+
+// What nodes log while a user watches progress must not be torn apart, nor the progress be lost.
+func TestProgressKeepsLinesWhole(t *testing.T) {
+	var out bytes.Buffer
+	p := &progress{w: &out, live: true}
+	p.show("1 of 2")
+	p.show("1 of 2")
+	_, _ = p.Write([]byte("a line\n"))
+	p.show("")
+	_, _ = p.Write([]byte("another\n"))
+	if want := "\r\x1b[K1 of 2" + "\r\x1b[Ka line\n1 of 2" + "\r\x1b[K" + "another\n"; out.String() != want {
+		t.Errorf("wrote %q, want %q", out.String(), want)
+	}
+	out.Reset()
+	silent := &progress{w: &out}
+	silent.show("1 of 2")
+	_, _ = silent.Write([]byte("a line\n"))
+	if out.String() != "a line\n" {
+		t.Errorf("off a terminal: %q", out.String())
+	}
+}
