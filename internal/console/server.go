@@ -95,7 +95,8 @@ func Open(l net.Listener, cfg Config) *Server {
 	}
 	go func() {
 		defer close(s.done)
-		if err := s.http.Serve(newBounded(l, maxConnections)); !errors.Is(err, http.ErrServerClosed) {
+		// A listener that somebody else has closed is an orderly end, too: that of a start that was given up.
+		if err := s.http.Serve(newBounded(l, maxConnections)); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			log.Error("the HTTP server has stopped", "addr", s.addr.String(), "error", err.Error())
 		}
 	}()
