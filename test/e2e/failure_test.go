@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quorddb/quord/internal/admin"
 	"github.com/quorddb/quord/test/cluster"
 	"github.com/quorddb/quord/test/workload"
 )
@@ -217,19 +219,20 @@ func TestVerbs(t *testing.T) {
 	if l.Leader != nil && (len(l.Targets) == 0 || l.Targets[0].ID != l.Leader.ID) {
 		t.Errorf("the first target does not lead: %+v", l)
 	}
-	ring, err := c.Ring(ctx, c.Nodes[1])
-	must(t, err)
-	checkShares(t, ring)
-	leads := 0
-	for _, n := range ring.Nodes {
-		leads += n.Leads
-		if n.Holds != tablets || n.State != "up" {
-			t.Errorf("in a ring of three each node holds every tablet: %+v", n)
+	ring := awaitRing(t, c, c.Nodes[1], func(ring admin.Ring) error {
+		leads := 0
+		for _, n := range ring.Nodes {
+			leads += n.Leads
+			if n.Holds != tablets || n.State != "up" {
+				return fmt.Errorf("in a ring of three each node holds every tablet, %s does not", n.Addr)
+			}
 		}
-	}
-	if len(ring.Nodes) != 3 || leads != tablets {
-		t.Errorf("the ring has %d nodes that lead %d of %d tablets", len(ring.Nodes), leads, tablets)
-	}
+		if len(ring.Nodes) != 3 || leads != tablets {
+			return fmt.Errorf("%d nodes lead %d of %d tablets", len(ring.Nodes), leads, tablets)
+		}
+		return nil
+	})
+	checkShares(t, ring)
 	ok(c.Nodes[0], "del", "greeting")
 	if _, _, code, err := c.Quord(ctx, c.Nodes[1], "get", "greeting"); err != nil || code != 1 {
 		t.Errorf("get of a missing key: exit code %d, %v; want 1", code, err)

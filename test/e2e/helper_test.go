@@ -12,6 +12,7 @@ import (
 
 	"github.com/quorddb/quord/internal/admin"
 	"github.com/quorddb/quord/test/cluster"
+	"github.com/quorddb/quord/test/workload"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -19,6 +20,7 @@ import (
 const tablets = 64
 
 func TestMain(m *testing.M) {
+	workload.Quiet()
 	code := m.Run()
 	if err := cluster.Cleanup(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -120,6 +122,22 @@ func healthy(t *testing.T, c *cluster.Cluster, via *cluster.Node, up int, d time
 		t.Fatalf("%v\n%s", err, tails(c))
 	}
 	return s
+}
+
+// awaitRing asks for the ring until it is as wanted. What nodes say about themselves reaches the others about once a
+// second, so the ring's account of who leads and holds what follows a status with a delay.
+func awaitRing(t *testing.T, c *cluster.Cluster, via *cluster.Node, wanted func(admin.Ring) error) admin.Ring {
+	t.Helper()
+	ctx := within(t, 15*time.Second, "the ring's account of itself")
+	var ring admin.Ring
+	var err error
+	until(ctx, t, func() bool {
+		if ring, err = c.Ring(ctx, via); err == nil {
+			err = wanted(ring)
+		}
+		return err == nil
+	}, func() string { return fmt.Sprintf("%v: %+v", err, ring.Nodes) })
+	return ring
 }
 
 // tails returns the last lines of every node's log.

@@ -150,17 +150,18 @@ func (j *job) waitReplicated(what string, up int) {
 		j.Fatalf("healthy, but %d tablets lack a replica and %d do not answer", s.Tablets.UnderReplicated,
 			s.Tablets.Unavailable)
 	}
-	ring, err := j.c.Ring(within(j.T, 10*time.Second, "asking for the ring"), via)
-	must(j.T, err)
-	holds := 0
-	for _, n := range ring.Nodes {
-		if n.State == "up" {
-			holds += n.Holds
+	ring := awaitRing(j.T, j.c, via, func(ring admin.Ring) error {
+		holds := 0
+		for _, n := range ring.Nodes {
+			if n.State == "up" {
+				holds += n.Holds
+			}
 		}
-	}
-	if want := ring.Replicas * ring.Tablets; holds != want {
-		j.Fatalf("the nodes that are up hold %d replicas, want %d: %+v", holds, want, ring.Nodes)
-	}
+		if want := ring.Replicas * ring.Tablets; holds != want {
+			return fmt.Errorf("the nodes that are up hold %d replicas, want %d", holds, want)
+		}
+		return nil
+	})
 	j.say("%s: every tablet has %d replicas on %d nodes, after %s", what, ring.Replicas, up, took(begun))
 }
 
@@ -177,14 +178,14 @@ func (j *job) join() {
 
 // mustHoldSomething fails when a node that has joined got no share: it would be there for nothing.
 func (j *job) mustHoldSomething(n *cluster.Node) {
-	ring, err := j.c.Ring(within(j.T, 10*time.Second, "asking for the ring"), n)
-	must(j.T, err)
-	for _, node := range ring.Nodes {
-		if node.Addr == n.Addr && node.Holds > 0 && node.Leads > 0 {
-			return
+	awaitRing(j.T, j.c, n, func(ring admin.Ring) error {
+		for _, node := range ring.Nodes {
+			if node.Addr == n.Addr && node.Holds > 0 && node.Leads > 0 {
+				return nil
+			}
 		}
-	}
-	j.Fatalf("%s holds or leads nothing: %+v", n.Name, ring.Nodes)
+		return fmt.Errorf("%s holds or leads nothing", n.Name)
+	})
 }
 
 func (j *job) kill(n *cluster.Node) {

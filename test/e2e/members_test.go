@@ -58,7 +58,7 @@ func TestRemove(t *testing.T) {
 	verb(t, c, c.Nodes[0], 1, "remove", live)
 
 	must(t, c.Nodes[3].Kill())
-	_, err := c.WaitStatus(ctx, c.Nodes[0], func(s admin.Status) bool { return s.Nodes.Up == 3 })
+	_, err := c.WaitStatus(ctx, c.Nodes[0], func(s admin.Status) bool { return s.Nodes.Down == 1 })
 	must(t, err)
 	verb(t, c, c.Nodes[0], 0, "remove", dead, "--dry-run")
 	if id := idOf(t, c, c.Nodes[0], c.Nodes[3]); id != dead {
@@ -90,7 +90,7 @@ func TestReplace(t *testing.T) {
 	must(t, err)
 	must(t, fresh.Start())
 	must(t, fresh.WaitReady(ctx))
-	_, err = c.WaitStatus(ctx, c.Nodes[0], func(s admin.Status) bool { return s.Nodes.Up == 3 })
+	_, err = c.WaitStatus(ctx, c.Nodes[0], func(s admin.Status) bool { return s.Nodes.Down == 1 })
 	must(t, err)
 	verb(t, c, fresh, 0, "replace", dead)
 	healthy(t, c, fresh, 3, time.Minute)

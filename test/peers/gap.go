@@ -33,6 +33,7 @@ type gap struct {
 
 // measureGaps kills each of three nodes in turn, with the others serving.
 func measureGaps(ctx context.Context) (gaps []gap, err error) {
+	workload.Quiet()
 	start, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	c, err := cluster.Start(start, cluster.Config{Nodes: 3})

@@ -15,6 +15,7 @@ import (
 // syncs before it answers must pass, one that keeps everything in memory must fail. A judge that passes both is
 // worth nothing; one that fails both would find faults in a correct ring.
 func TestJudgesKnowLossWhenTheySeeIt(t *testing.T) {
+	Quiet()
 	for _, c := range []struct {
 		name  string
 		flags []string
