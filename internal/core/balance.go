@@ -66,7 +66,7 @@ func (b *balance) changed(now time.Duration) { b.changedAt, b.busyUntil = now, n
 
 // tickBalance compares some of the tablets that this node leads with what the ring wants.
 func (c *Core) tickBalance() {
-	if c.ring == nil || c.member.phase < phaseUp && len(c.registry.Members()) > 1 {
+	if c.ring == nil || c.closing || c.member.phase < phaseUp && len(c.registry.Members()) > 1 {
 		return
 	}
 	b := &c.balance
@@ -147,7 +147,7 @@ func (c *Core) reconcile(p *place, targets []ident.NodeID, add int) {
 	if c.now.Mono < w.since+c.cfg.Settle {
 		return
 	}
-	w.step, w.why = p.group.Plan(c.now.Mono, targets, c.live, add)
+	w.step, w.why = p.group.Plan(c.now.Mono, targets, c.live, c.able, add)
 	c.touch(p)
 }
 

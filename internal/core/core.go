@@ -77,6 +77,7 @@ type Core struct {
 	events []Event
 	fatal  error
 
+	closing bool   // the node is about to stop: it leads nothing any more
 	expired uint64 // keys removed because their time had passed, in tablets led here
 }
 

@@ -59,16 +59,19 @@ func (c *Core) Admitted() bool {
 // Where this node is the only live voter there is nobody to ask.
 func (c *Core) HandOver() int {
 	left := 0
+	if !c.closing && c.registry != nil {
+		c.closing = true
+		c.pulseOut()
+	}
 	for _, p := range append(c.places[:len(c.places):len(c.places)], c.system) {
 		if p.group == nil || !p.group.Leading() {
 			continue
 		}
-		if p.group.HandOver(c.live) {
+		if p.group.HandOver(c.able) {
 			left++
 			c.touch(p)
 		}
 	}
-	c.member.phase = phaseGone // no tablet is asked back meanwhile
 	return left
 }
 

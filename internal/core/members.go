@@ -70,6 +70,14 @@ func (c *Core) live(id ident.NodeID) bool {
 	return p != nil && p.up
 }
 
+// able reports whether a node may be asked to lead: it is connected and not about to stop.
+func (c *Core) able(id ident.NodeID) bool {
+	if id == c.self {
+		return !c.closing
+	}
+	return c.live(id) && !c.peers[id].pulse.Closing
+}
+
 // memberIDs returns the members that this node knows, this one included.
 func (c *Core) memberIDs() []ident.NodeID {
 	if c.registry == nil {
@@ -217,7 +225,7 @@ func (c *Core) pulseOut() {
 }
 
 func (c *Core) ownPulse() wire.Pulse {
-	p := wire.Pulse{Wall: c.now.Wall, Revision: c.registry.Revision(), Sequence: c.memory.durable}
+	p := wire.Pulse{Wall: c.now.Wall, Revision: c.registry.Revision(), Sequence: c.memory.durable, Closing: c.closing}
 	for _, pl := range c.places {
 		g := pl.group
 		if g == nil {

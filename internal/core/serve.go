@@ -54,8 +54,15 @@ func (w *caller) Done(replies [][]byte) {
 	if g := w.place.group; g != nil {
 		m.Epoch = g.Descriptor().Epoch
 	}
+	if len(m.Replies) > maxReplies {
+		m = wire.Response{ID: w.id, Status: wire.Rejected, Text: fmt.Sprintf(
+			"the replies to %d commands of one pipeline take %d bytes; the bound is %d", len(replies), len(m.Replies), maxReplies)}
+	}
 	w.core.out.Add(w.node, false, &m)
 }
+
+// maxReplies bounds the replies to one request: they must fit into a frame.
+const maxReplies = 60 << 20
 
 // Lost implements tablet.Waiter.
 func (w *caller) Lost() { w.core.out.Add(w.node, false, &wire.Response{ID: w.id, Status: wire.Lost}) }

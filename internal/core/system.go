@@ -116,6 +116,15 @@ func loadRegistry(r kv.Reader) (*registry.Registry, error) {
 	return own, nil
 }
 
+// ClusterOf returns the cluster that the node of this store belongs to, if it has learned of one.
+func ClusterOf(r kv.Reader) (ident.ClusterID, bool, error) {
+	reg, err := loadRegistry(r)
+	if err != nil || reg == nil {
+		return ident.ClusterID{}, false, err
+	}
+	return reg.Cluster(), true, nil
+}
+
 // Found returns the Write that makes a cluster whose first and only member is this node: its registry, and all its
 // groups, once, ever.
 func Found(cluster ident.ClusterID, settings registry.Settings, first registry.Joiner, wall int64) (*kv.Write, error) {

@@ -128,6 +128,16 @@ func (n *Node) open(ctx context.Context, l listeners, key ed25519.PrivateKey, st
 	if err != nil {
 		return err
 	}
+	if start == config.Resume {
+		// A start that was cut before the node was in a cluster is begun again.
+		if _, known, err := core.ClusterOf(n.store); err != nil {
+			return err
+		} else if !known {
+			if start, err = n.cfg.Start(true); err != nil {
+				return err
+			}
+		}
+	}
 	cc := n.coreConfig(pub, boot)
 	if start == config.Create {
 		if err := n.found(&cc); err != nil {

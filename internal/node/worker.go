@@ -150,7 +150,7 @@ func (w *worker) run(ctx context.Context) {
 		runtime.Gosched() // who is about to add to the inbox does so now, and shares the disk's sync
 		reqs, events = w.inbox.take(reqs[:0], events[:0])
 		at := now()
-		if len(reqs) == 0 && len(events) == 0 && at.Mono < nextTick {
+		if len(reqs) == 0 && len(events) == 0 && at.Mono < nextTick && !w.core.HasWork() {
 			select {
 			case <-w.inbox.wake:
 			case <-timer.C:
@@ -227,9 +227,6 @@ func (w *worker) turns() error {
 	w.follow()
 	if err := w.core.Err(); err != nil {
 		return err
-	}
-	if w.core.HasWork() {
-		w.inbox.signal()
 	}
 	return nil
 }

@@ -44,12 +44,12 @@ func (s Step) String() string {
 }
 
 // Plan takes the next step towards the targets, if this replica leads and no step is under way. live tells which
-// nodes are connected; add is how many learners the node's budget of transfers allows to be added now.
+// nodes are connected, able which of them may lead; add is how many learners the node's budget of transfers allows to be added now.
 //
 // The rules: a new replica is a learner until it has caught up. One joint change moves at most as many replicas as
 // were added. A group does not rest at two voters where three targets live: from one replica, two learners catch
 // up and become voters together. The leader does not remove itself: it hands over first.
-func (g *Group) Plan(now time.Duration, targets []ident.NodeID, live func(ident.NodeID) bool, add int) (Step, string) {
+func (g *Group) Plan(now time.Duration, targets []ident.NodeID, live, able func(ident.NodeID) bool, add int) (Step, string) {
 	d := &g.head.descriptor
 	if !g.Serving() || len(targets) == 0 {
 		return Underway, "no leader with an entry of its own term"
@@ -96,7 +96,7 @@ func (g *Group) Plan(now time.Duration, targets []ident.NodeID, live func(ident.
 	if len(missing) > 0 {
 		return Stuck, "the budget of transfers is used up"
 	}
-	return g.lead(targets, live)
+	return g.lead(targets, able)
 }
 
 // promote makes voters of learners that have caught up and drops as many replicas that are not wanted any more.
@@ -150,14 +150,14 @@ func (g *Group) handOver(voters, surplus []Replica) (Step, string, bool) {
 	return Stuck, "this replica is to go and no other voter has caught up", true
 }
 
-// lead hands leadership to the first live target when another leads.
-func (g *Group) lead(targets []ident.NodeID, live func(ident.NodeID) bool) (Step, string) {
+// lead hands leadership to the first target that is able when another leads.
+func (g *Group) lead(targets []ident.NodeID, able func(ident.NodeID) bool) (Step, string) {
 	for _, n := range targets {
 		if n == g.cfg.Node {
 			return Settled, ""
 		}
 		r, ok := g.head.descriptor.Find(n)
-		if !ok || !live(n) || r.Role != Voter {
+		if !ok || !able(n) || r.Role != Voter {
 			continue
 		}
 		if !g.caughtUp(r.ID) {
@@ -265,12 +265,12 @@ func (g *Group) Missing(live func(ident.NodeID) bool) (n int) {
 	return n
 }
 
-// HandOver asks the first live voter that has caught up to lead. It reports whether there is one to ask, or one that
+// HandOver asks the first able voter that has caught up to lead. It reports whether there is one to ask, or one that
 // may yet catch up.
-func (g *Group) HandOver(live func(ident.NodeID) bool) bool {
+func (g *Group) HandOver(able func(ident.NodeID) bool) bool {
 	waiting := false
 	for _, r := range g.head.descriptor.Voters() {
-		if r.ID == g.replica || !live(r.Node) {
+		if r.ID == g.replica || !able(r.Node) {
 			continue
 		}
 		if g.caughtUp(r.ID) {

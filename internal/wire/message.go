@@ -88,6 +88,8 @@ type Pulse struct {
 	// Leads and Holds count tablets; Lacking those it leads that have not all their voters, Moving those whose
 	// replicas are being changed. Keys counts the keys of the tablets it leads.
 	Leads, Holds, Lacking, Moving, Keys uint64
+	// Closing says that the node is about to stop and should not be asked to lead.
+	Closing bool
 }
 
 // Ask asks for the registry.
@@ -185,7 +187,10 @@ func (m *Pulse) append(b []byte) []byte {
 	for _, v := range [...]uint64{m.Revision, m.Sequence, m.Leads, m.Holds, m.Lacking, m.Moving, m.Keys} {
 		b = binary.AppendUvarint(b, v)
 	}
-	return b
+	if m.Closing {
+		return append(b, 1)
+	}
+	return append(b, 0)
 }
 
 func (Ask) append(b []byte) []byte { return b }
@@ -281,7 +286,7 @@ func decode(kind Kind, body []byte) (any, error) {
 	case KindPulse:
 		m = &Pulse{
 			Wall: int64(r.uint64()), Revision: r.uvarint(), Sequence: r.uvarint(), Leads: r.uvarint(), Holds: r.uvarint(),
-			Lacking: r.uvarint(), Moving: r.uvarint(), Keys: r.uvarint(),
+			Lacking: r.uvarint(), Moving: r.uvarint(), Keys: r.uvarint(), Closing: r.byte() == 1,
 		}
 	case KindAsk:
 		m = Ask{}
