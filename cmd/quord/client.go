@@ -95,8 +95,11 @@ func (c *client) close() { _ = c.rdb.Close() }
 // errAbsent is returned by do for a null reply.
 var errAbsent = errors.New("no such key")
 
-// do sends one command and returns its reply. Errors are for people.
+// do sends one command and returns its reply. Errors are for people. When ctx ends, so does the client: the library
+// would go on waiting for the reply.
 func (c *client) do(ctx context.Context, command ...any) (any, error) {
+	stop := context.AfterFunc(ctx, c.close)
+	defer stop()
 	reply, err := c.rdb.Do(ctx, command...).Result()
 	if err != nil {
 		return nil, c.explain(ctx, err)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -307,7 +306,8 @@ func runQuord() {
 	os.Exit(a.run(os.Args[1:]))
 }
 
-// runDumb is a server that says nothing, or something else than Redis: dumb ADDR [TEXT].
+// runDumb is a server that is no node: dumb ADDR TEXT answers anything with TEXT and hangs up; dumb ADDR says nothing
+// at all, and makes the file "asked" when it is asked for something.
 func runDumb() {
 	l, err := net.Listen("tcp", os.Args[1])
 	if err != nil {
@@ -320,8 +320,12 @@ func runDumb() {
 		if err != nil {
 			return
 		}
-		_, _ = bufio.NewReader(c).ReadString('\n')
-		_, _ = io.WriteString(c, cmp.Or(text, "")+"\r\n")
+		line, _ := bufio.NewReader(c).ReadString('\n')
+		if text == "" && line != "" {
+			_ = os.WriteFile("asked", []byte(line), 0o644)
+			select {}
+		}
+		_, _ = io.WriteString(c, text+"\r\n")
 		_ = c.Close()
 	}
 }

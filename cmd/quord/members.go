@@ -54,7 +54,7 @@ func (a *app) leave() *cobra.Command {
 				return err
 			}
 			result.Answer = fmt.Sprint(reply)
-		} else if result.Answer, err = a.leaveNow(ctx, c, self); err != nil {
+		} else if result.Answer, err = a.leaveNow(ctx, t, c, self); err != nil {
 			return err
 		}
 		return a.printMoved(t, result)
@@ -88,7 +88,9 @@ func (c *client) self(ctx context.Context, r admin.Ring) (admin.Node, error) {
 const infoNodeID = "node_id"
 
 // leaveNow asks the node to leave and shows progress until it has.
-func (a *app) leaveNow(ctx context.Context, c *client, self admin.Node) (string, error) {
+func (a *app) leaveNow(ctx context.Context, t *target, c *client, self admin.Node) (string, error) {
+	watch := t.dial(dialWithin)
+	defer watch.close()
 	type outcome struct {
 		reply any
 		err   error
@@ -114,7 +116,7 @@ func (a *app) leaveNow(ctx context.Context, c *client, self admin.Node) (string,
 			return fmt.Sprintf("node %s has left", short(self.ID)), nil
 		case <-tick.C:
 			if p.live {
-				p.show(c.leaving(ctx, self))
+				p.show(watch.leaving(ctx, self))
 			}
 		}
 	}
@@ -122,8 +124,6 @@ func (a *app) leaveNow(ctx context.Context, c *client, self admin.Node) (string,
 
 // leaving describes how far the node has come; what cannot be asked is left out.
 func (c *client) leaving(ctx context.Context, self admin.Node) string {
-	ctx, cancel := context.WithTimeout(ctx, progressEvery)
-	defer cancel()
 	line := "leaving"
 	var r admin.Ring
 	if c.ask(ctx, &r, "QUORD.RING") == nil {
@@ -149,9 +149,9 @@ func (a *app) remove() *cobra.Command {
 }
 
 func (a *app) replace() *cobra.Command {
-	return a.settle("replace", "QUORD.REPLACE", "The node at --addr takes a dead one's place",
-		"The node at --addr, new and empty, takes a dead one's place on the ring, so that only what the dead one held is\n"+
-			"copied; the dead one may never come back.")
+	return a.settle("replace", "QUORD.REPLACE", "A new node takes a dead one's place",
+		"A new node, which has joined already, takes a dead one's place: as remove, but refused unless enough nodes are\n"+
+			"up to hold every copy that is wanted.")
 }
 
 // settle makes a verb that decides the fate of a dead node.
