@@ -115,7 +115,7 @@ func New(cfg Config, now Now) (*Core, error) {
 		peers: map[ident.NodeID]*peer{}, out: wire.NewOutbox(), traces: map[uint64]*trace{},
 	}
 	c.groups.Out = c.out
-	c.router.init()
+	c.router.init(cfg.Boot)
 	c.moves.init()
 	c.system = c.newPlace(System)
 	if err := c.memory.load(cfg.Store); err != nil {

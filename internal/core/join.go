@@ -3,6 +3,8 @@ package core
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/quorddb/quord/internal/ident"
@@ -69,8 +71,8 @@ func (c *Core) makeRing(self *registry.Member) error {
 		return fmt.Errorf("make the ring: %w", err)
 	}
 	c.ring = r
-	for id, p := range c.peers {
-		if p.up {
+	for _, id := range slices.SortedFunc(maps.Keys(c.peers), ident.NodeID.Compare) {
+		if c.live(id) {
 			r.NodeUp(c.now.Mono, id)
 		}
 	}

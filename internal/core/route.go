@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -35,7 +36,13 @@ type router struct {
 	lookups   map[uint64]*place
 }
 
-func (r *router) init() {
+// bootShift leaves room for so many requests of one boot, in bits, before their names run into the next one's.
+const bootShift = 40
+
+// init begins the names of requests anew with each boot: a leader that could not answer the process before this one
+// may do so now, and its answer must fit no other request.
+func (r *router) init(boot uint64) {
+	r.nextID = boot << bootShift
 	r.pending, r.lookups = map[uint64]*pending{}, map[uint64]*place{}
 }
 
@@ -367,16 +374,22 @@ func (c *Core) finish(q *pending, replies [][]byte, f *request.Failure) {
 	if q.req.Write {
 		q.place.numbers.done(q.number)
 	}
-	q.req.End(replies, f)
-	q.commands = nil
+	req := q.req
+	q.req, q.commands = nil, nil // what is queued until its time may be large
+	req.End(replies, f)
 }
 
 // response takes the answer of the node that was asked.
 func (c *Core) response(from ident.NodeID, m *wire.Response) {
 	q, ok := c.router.pending[m.ID]
-	if !ok || q.asked != from {
-		if ok && m.Status == wire.Done {
-			c.answered(q, m) // late, from a node that was given up: the same number, so the same answer
+	if !ok {
+		return
+	}
+	if q.asked != from {
+		// Late, from a member that was given up: the same number, so the same answer. While this node's own group
+		// has the request, the group holds on to its bytes, so it is the group that ends it.
+		if m.Status == wire.Done && q.asked != c.self && c.isMember(from) {
+			c.answered(q, m)
 		}
 		return
 	}
@@ -424,6 +437,9 @@ func (c *Core) tickRoute() {
 			break
 		}
 		if w.p.attempt == w.attempt && !w.p.asked.IsZero() {
+			if w.p.asked == c.self {
+				continue // its group tells when leadership ends; to ask again would only do the work twice
+			}
 			w.p.maybe = true
 			if w.p.place.leader == w.p.asked {
 				w.p.place.leader = ident.NodeID{}
@@ -468,11 +484,16 @@ func (c *Core) timedOut(q *pending) {
 
 // forsake turns to others with what a node was asked whose connection has ended.
 func (c *Core) forsake(node ident.NodeID) {
+	var asked []*pending
 	for _, q := range c.router.pending {
 		if q.asked == node {
-			q.maybe = true
-			c.sooner(q, firstBackoff)
+			asked = append(asked, q)
 		}
+	}
+	slices.SortFunc(asked, func(a, b *pending) int { return cmp.Compare(a.id, b.id) })
+	for _, q := range asked {
+		q.maybe = true
+		c.sooner(q, firstBackoff)
 	}
 	for _, p := range c.places {
 		if p.leader == node {

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/quorddb/quord/internal/ident"
@@ -188,7 +190,8 @@ func (c *Core) dropTransfers(node ident.NodeID) {
 
 // tickTransfers ends what has gone silent, and resumes what was broken off.
 func (c *Core) tickTransfers() {
-	for _, o := range c.moves.out {
+	for _, id := range slices.Sorted(maps.Keys(c.moves.out)) {
+		o := c.moves.out[id]
 		patience := transferWait
 		if o.broken {
 			patience = resumeWithin

@@ -1,6 +1,8 @@
 package tablet
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/quorddb/quord/internal/ident"
@@ -143,7 +145,8 @@ func (g *Group) observe(now time.Duration, rd *raft.Ready) {
 
 // Abandon tells all who wait that this replica no longer leads.
 func (g *Group) Abandon() {
-	for k, w := range g.waiting {
+	for _, k := range slices.SortedFunc(maps.Keys(g.waiting), waitKey.compare) { // the same order in every run
+		w := g.waiting[k]
 		delete(g.waiting, k)
 		w.Lost()
 	}

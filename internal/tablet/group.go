@@ -1,6 +1,7 @@
 package tablet
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -88,6 +89,7 @@ type Group struct {
 	elect     election
 	clock     clock
 
+	truncateAt uint64 // truncateThreshold, which tests lower
 	applyBytes int    // bytes of entries since the log was last truncated
 	wanted     bool   // raft asked for a snapshot for somebody
 	hold       uint64 // the log is kept from this index on for a transfer; 0 for no wish
@@ -103,7 +105,12 @@ type Group struct {
 
 type waitKey struct {
 	node   ident.NodeID
+	boot   uint64
 	number uint64
+}
+
+func (k waitKey) compare(o waitKey) int {
+	return cmp.Or(k.node.Compare(o.node), cmp.Compare(k.boot, o.boot), cmp.Compare(k.number, o.number))
 }
 
 // Waiter is told how a write or read ended, exactly once, from within Applied or a call that refused it.
@@ -177,7 +184,7 @@ func open(cfg Config, stored kv.Group, h *head, replica uint64, now time.Duratio
 	cfg.Timing = cfg.Timing.withDefaults()
 	g := &Group{
 		cfg: cfg, replica: replica, head: h, tx: Tx{store: cfg.Store},
-		waiting: map[waitKey]Waiter{},
+		waiting: map[waitKey]Waiter{}, truncateAt: truncateThreshold,
 	}
 	if stored.Last < h.applied.Index {
 		return nil, fmt.Errorf("tablet %d: the log ends at %d, before the applied entry %d: the data directory has lost writes",
@@ -280,13 +287,16 @@ func (g *Group) Write(now time.Duration, o Origin, commands []byte, w Waiter) Re
 	if len(g.waiting) >= maxWaiting {
 		return Busy
 	}
+	key := waitKey{o.Node, o.Boot, o.Number}
+	if _, ok := g.waiting[key]; ok {
+		// Asked for again, and proposed in this term already: the first entry's outcome is for the last who asked.
+		// Who asked before is the same request and has given up on that attempt.
+		g.waiting[key] = w
+		return Taken
+	}
 	e := entry{kind: entryCommands, origin: o, time: g.clock.now(now), seed: g.cfg.Random.Uint64(), maxValue: uint64(g.cfg.MaxValue)}
 	if r := g.propose(&e, commands); r != Taken {
 		return r
-	}
-	key := waitKey{o.Node, o.Number}
-	if old, ok := g.waiting[key]; ok { // asked for again over another way; the first answer serves the last asker
-		old.Lost()
 	}
 	g.waiting[key] = w
 	return Taken

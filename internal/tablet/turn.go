@@ -219,7 +219,7 @@ func (g *Group) applyNormal(t *Turn, raw *pb.Entry) error {
 	for _, k := range dropped {
 		g.tx.Delete(resultKey(g.cfg.Tablet, k))
 	}
-	key := waitKey{e.origin.Node, e.origin.Number}
+	key := waitKey{e.origin.Node, e.origin.Boot, e.origin.Number}
 	if w, ok := g.waiting[key]; ok {
 		delete(g.waiting, key)
 		t.done = append(t.done, finished{w, v, replies})
@@ -259,14 +259,14 @@ func (g *Group) applyMembership(raw *pb.Entry) error {
 // four times the bound, and what a transfer under way needs is kept whatever it costs.
 func (g *Group) truncate(t *Turn) {
 	applied := g.head.applied
-	if applied.Index-g.log.start.Index < truncateThreshold && g.applyBytes < truncateBytes {
+	if applied.Index-g.log.start.Index < g.truncateAt && g.applyBytes < truncateBytes {
 		return
 	}
 	to := applied
 	if g.leading {
 		lowest := applied.Index
 		g.raft.WithProgress(func(_ uint64, _ raft.ProgressType, pr progress) { lowest = min(lowest, pr.Match) })
-		if applied.Index-lowest < 4*truncateThreshold && g.applyBytes < 4*truncateBytes {
+		if applied.Index-lowest < 4*g.truncateAt && g.applyBytes < 4*truncateBytes {
 			to.Index = lowest
 		}
 	}
