@@ -7,11 +7,17 @@
 //
 // # What holds
 //
-//   - A Write is visible when Apply returns and durable when its Pending has been waited for.
+//   - A Write is visible when Apply returns and durable when its Pending has been waited for. One that was applied
+//     without sync may stay in the memory of the process until the next sync: not only a power failure loses it, the
+//     end of the process does too.
 //   - After a failed sync, or an error of Pebble's background work, every later Apply and Wait fails with the first
 //     cause (Err, Config.OnFailure). Nothing is retried: what a failed fsync left on the disk is unknown. Reads still
 //     answer, and may show what will not be there after a restart, so the node must stop serving. Pebble itself may
 //     end the process soon after its log or its manifest failed; OnFailure has been called by then.
+//   - Damage is an error, with one exception: Pebble ends the replay of its log at the first damaged record when no
+//     whole block of 32 KiB follows that proves the record was synced, for so looks the torn end that a crash leaves. A
+//     bit that flips in the last 32 KiB of the log while the process is down can so take acknowledged Writes with it.
+//     What came of them is a matter for the replicas.
 //   - No reader sees a value older than one that was visible before its read began, cached or not: see values.go.
 //
 // # Concurrency

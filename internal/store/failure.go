@@ -83,12 +83,13 @@ func (l pebbleLogger) log(level slog.Level, msg, format string, args []any) {
 }
 
 // Fatalf must not return: Pebble cannot go on. In a call of ours it panics, for guard to catch. In a goroutine of
-// Pebble's own it ends that goroutine, so that the node can still say why it stops, and how.
+// Pebble's own it ends that goroutine, so that the node can still say why it stops, and how; but while the store is being
+// opened it ends the process, for pebble.Open would wait for that goroutine for ever.
 func (l pebbleLogger) Fatalf(format string, args ...any) {
 	err := fmt.Errorf(format, args...)
 	l.store.wedged.Store(true)
 	_ = l.store.fail("pebble gave up", err)
-	if calledByStore() {
+	if calledByStore() || !l.store.opened.Load() {
 		panic(err)
 	}
 	runtime.Goexit()

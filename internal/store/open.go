@@ -70,29 +70,48 @@ func (s *Store) open() (err error) {
 		return err
 	}
 	s.blocks = pebble.NewCache(s.cfg.CacheBytes + memTables*s.cfg.MemTableBytes)
-	opts := s.cfg.pebbleOptions(s)
-	opts.Lock, opts.ErrorIfNotExists = s.lock, !isNew
-	err = guard(func() (err error) {
-		s.db, err = pebble.Open(dir, opts)
-		return err
-	})
-	if err != nil {
-		if _, ok := err.(*panicked); ok {
-			s.wedged.Store(true)
-		} else {
+	defer func() {
+		if err != nil && !s.wedged.Load() {
 			s.blocks.Unref()
 		}
-		return explainOpen(err)
+	}()
+	if isNew {
+		if err := s.create(); err != nil {
+			return err
+		}
 	}
-	err = s.loadGroups()
-	if err == nil && isNew {
-		err = markReady(fs, dir)
+	if err := s.openPebble(false); err != nil {
+		return err
 	}
-	if err != nil {
-		err = errors.Join(err, guard(s.db.Close))
-		s.blocks.Unref()
+	if err := s.loadGroups(); err != nil {
+		return errors.Join(err, guard(s.db.Close))
 	}
-	return err
+	return nil
+}
+
+// create makes the database, and says so durably. It is closed again: Pebble begins its first log in its oldest format,
+// in which damage cannot be told from a torn end, and every later one in the newest.
+func (s *Store) create() error {
+	if err := s.openPebble(true); err != nil {
+		return err
+	}
+	if err := guard(s.db.Close); err != nil {
+		return err
+	}
+	return markReady(s.cfg.FS, s.cfg.Dir)
+}
+
+func (s *Store) openPebble(isNew bool) error {
+	opts := s.cfg.pebbleOptions(s)
+	opts.Lock, opts.ErrorIfNotExists = s.lock, !isNew
+	err := guard(func() (err error) {
+		s.db, err = pebble.Open(s.cfg.Dir, opts)
+		return err
+	})
+	if _, ok := err.(*panicked); ok {
+		s.wedged.Store(true)
+	}
+	return explainOpen(err)
 }
 
 // makeDir creates dir and what is above it where they do not exist, each name durably: a directory whose name is lost
@@ -237,6 +256,8 @@ func syncDir(fs vfs.FS, dir string) error {
 // explainOpen says what Pebble's answer means to an operator.
 func explainOpen(err error) error {
 	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, pebble.ErrDBDoesNotExist):
 		return fmt.Errorf("%w: the database is gone, though %s says that there was one: %w",
 			kv.ErrCorrupt, formatFile, err)

@@ -3,9 +3,11 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -170,32 +172,37 @@ func TestRefusedDirectories(t *testing.T) {
 	})
 }
 
-// A power failure while the directory is set up must not leave one that is refused for ever.
+// A power failure while the directory is set up must not leave one that is refused for ever. It strikes before each
+// operation that changes the disk, and keeps nothing that was not synced, or all of it.
 func TestInterruptedSetup(t *testing.T) {
-	for stop := int32(0); ; stop++ {
+	for _, kept := range []int{0, 100} {
+		random := rand.New(rand.NewPCG(1, 1))
 		mem := vfs.NewCrashableMem()
-		index := errorfs.OnIndex(stop)
-		writes := errorfs.InjectorFunc(func(op errorfs.Op) error {
-			if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && op.Kind != errorfs.OpFileClose {
-				return index.MaybeError(op)
+		var mu sync.Mutex
+		var crashed []*vfs.MemFS
+		fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+				mu.Lock()
+				crashed = append(crashed, mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: kept, RNG: random}))
+				mu.Unlock()
 			}
 			return nil
-		})
-		s, err := store.Open(store.Config{Dir: "data", FS: errorfs.Wrap(mem, writes)})
-		if err == nil {
-			if err := s.Close(); err != nil && !errors.Is(err, errorfs.ErrInjected) {
-				t.Fatal(err)
-			}
-		}
-		s, again := store.Open(store.Config{Dir: "data", FS: mem.CrashClone(vfs.CrashCloneCfg{})})
-		if again != nil {
-			t.Fatalf("after a failure at write %d (%v): %v", stop, err, again)
+		}))
+		s, err := store.Open(store.Config{Dir: "a/b", FS: fs})
+		if err != nil {
+			t.Fatal(err)
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if err == nil && index.Load() >= 0 {
-			return
+		for i, after := range crashed {
+			s, err := store.Open(store.Config{Dir: "a/b", FS: after})
+			if err != nil {
+				t.Fatalf("after a power failure before operation %d: %v", i, err)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }

@@ -14,12 +14,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// A store that was not closed is known by other goroutines of Pebble: this one is also left behind by a pebble.Open
-// that failed late, as TestInterruptedSetup makes it, and nobody else can end it.
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		goleak.IgnoreTopFunction("github.com/cockroachdb/pebble/v2.(*ConcurrencyLimitScheduler).periodicGranter"))
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // harness is a store on a file system in memory that forgets what was not synced, and whose syncs can fail.
 type harness struct {
