@@ -85,21 +85,22 @@ func (r *Ring) proceed(l *lookup) {
 		r.fail(l, ErrHopLimit)
 		return
 	}
-	for {
-		t, claim, ok := l.next()
-		if !ok {
-			l.seq, l.hop = 0, Token{}
-			pause := r.cfg.HopTimeout / 8 << min(l.attempts, 3) // up to HopTimeout
-			l.attempts++
-			l.wake = r.now + pause/2 + r.random(pause)
-			return
-		}
-		contact := t.ID == ID{} && l.purpose == forJoin
-		if t.Node == r.self || contact || r.health.usable(t.Node, r.now) {
-			r.askHop(l, t, claim)
-			return
-		}
+	t, claim, ok := l.next()
+	for ok && t.Node != r.self && !l.isContact(t) && !r.health.usable(t.Node, r.now) {
+		l.putOff(t, claim)
+		t, claim, ok = l.next()
 	}
+	if !ok {
+		t, claim, ok = l.lastResort()
+	}
+	if ok {
+		r.askHop(l, t, claim)
+		return
+	}
+	l.seq, l.hop = 0, Token{}
+	pause := r.cfg.HopTimeout / 8 << min(l.attempts, 3) // up to HopTimeout
+	l.attempts++
+	l.wake = r.now + pause/2 + r.random(pause)
 }
 
 // askHop sends the lookup's question to a token's node.

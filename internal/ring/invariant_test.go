@@ -45,12 +45,18 @@ func (w *world) chains(pending bool) (all []chain) {
 			if m.op != joining || len(list) == 0 {
 				list = append([]Token{peer}, list...)
 			}
-			all = append(all, chain{r.token(m), ordered(m.id, list)})
+			all = append(all, w.adopted(r.token(m), list)...)
 		case l.msg.Kind == Leave && len(l.msg.List) > 0 && m.phase == Member:
-			all = append(all, chain{r.token(m), ordered(m.id, l.msg.List)})
+			all = append(all, w.adopted(r.token(m), l.msg.List)...)
 		}
 	}
 	return all
+}
+
+// adopted returns the chains that may come of a list that is about to be taken: whole, or cut to r entries.
+func (w *world) adopted(t Token, list []Token) []chain {
+	list = ordered(t.ID, list)
+	return []chain{{t, list}, {t, list[:min(len(list), w.cfg.withDefaults().Successors)]}}
 }
 
 // ordered cuts a list where it would pass the token at id.

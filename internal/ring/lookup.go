@@ -1,6 +1,7 @@
 package ring
 
 import (
+	"slices"
 	"time"
 
 	"github.com/quorddb/quord/internal/ident"
@@ -44,6 +45,7 @@ type lookup struct {
 	near     []Token // tokens that precede the target, the closest last
 	final    []Token // tokens that may own it, the next to ask first
 	contacts []ident.NodeID
+	spare    []question // put off, for their nodes seem to be down: asked when nobody else is left
 	asked    []question
 	refused  bool // a token said that it does not own the target
 
@@ -61,7 +63,8 @@ type question struct {
 
 // restart forgets what was asked, for another attempt.
 func (l *lookup) restart() {
-	l.near, l.final, l.asked, l.refused, l.sends = l.near[:0], l.final[:0], l.asked[:0], false, 0
+	l.near, l.final, l.spare, l.asked = l.near[:0], l.final[:0], l.spare[:0], l.asked[:0]
+	l.refused, l.sends = false, 0
 }
 
 // offerFinal takes tokens of which one may own the target, the likeliest first.
@@ -126,6 +129,25 @@ func (l *lookup) next() (t Token, claim, ok bool) {
 	return Token{}, false, false
 }
 
+// putOff keeps a question for later.
+func (l *lookup) putOff(t Token, claim bool) {
+	if len(l.spare) < maxFinal && !slices.Contains(l.spare, question{t, claim}) {
+		l.spare = append(l.spare, question{t, claim})
+	}
+}
+
+// lastResort returns a question that was put off.
+func (l *lookup) lastResort() (t Token, claim, ok bool) {
+	for len(l.spare) > 0 {
+		q := l.spare[0]
+		l.spare = l.spare[:copy(l.spare, l.spare[1:])]
+		if !l.wasAsked(q.token, q.claim) {
+			return q.token, q.claim, true
+		}
+	}
+	return Token{}, false, false
+}
+
 func (l *lookup) wasAsked(t Token, claim bool) bool {
 	for _, q := range l.asked {
 		if q.token == t && q.claim == claim {
@@ -134,6 +156,9 @@ func (l *lookup) wasAsked(t Token, claim bool) bool {
 	}
 	return false
 }
+
+// isContact reports whether a joining node asks t only for its node, and not for the place where it stands.
+func (l *lookup) isContact(t Token) bool { return l.purpose == forJoin && t.ID == ID{} }
 
 // failure returns the error of a lookup whose time is over.
 func (l *lookup) failure() error {
@@ -219,7 +244,7 @@ func (ls *lookups) remove(l *lookup) {
 		ls.fixing = false
 	}
 	if len(ls.free) < maxFree {
-		*l = lookup{near: l.near[:0], final: l.final[:0], asked: l.asked[:0]}
+		*l = lookup{near: l.near[:0], final: l.final[:0], spare: l.spare[:0], asked: l.asked[:0]}
 		ls.free = append(ls.free, l)
 	}
 }

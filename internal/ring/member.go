@@ -248,7 +248,7 @@ func inOrder(id ID, list []Token) bool {
 // whole, so a list goes on until it reaches enough machines; any prefix of a list that skips no principal
 // skips none.
 func (r *Ring) setList(m *member, head Token, rest []Token) {
-	want := r.others(r.cfg.DistinctNodes)
+	want := max(r.others(r.cfg.DistinctNodes), r.distinct(head, rest))
 	list := append(r.scratch[:0], head)
 	distinct := r.countNew(list, 0)
 	for _, t := range rest {
@@ -264,7 +264,7 @@ func (r *Ring) setList(m *member, head Token, rest []Token) {
 	r.scratch = list
 	if distinct > 0 || want == 0 {
 		m.lonesome = 0
-	} else if m.lonesome++; m.lonesome == r.cfg.MaxSuccessors {
+	} else if m.lonesome++; m.lonesome == r.cfg.MaxSuccessors && r.company() {
 		r.tell(Event{Kind: AlarmOneMachine, Token: r.token(m)}) // so many rounds mend any list that can be mended
 	}
 	if slices.Equal(list, m.list) {
@@ -276,6 +276,31 @@ func (r *Ring) setList(m *member, head Token, rest []Token) {
 	m.list = slices.Clone(list)
 	r.table.dirty = true
 	r.nudge(m)
+}
+
+// company reports whether the successor list of any token of this node names another living machine. Fingers do
+// not count: they may still point to machines that are gone.
+func (r *Ring) company() bool {
+	for _, m := range r.members {
+		for i := range m.list {
+			if r.countNew(m.list, i) > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// distinct returns how many other living nodes hold the tokens, counting no further than a list has to reach. A
+// newcomer knows no other nodes than those that it is told of.
+func (r *Ring) distinct(head Token, rest []Token) int {
+	all := append(append(r.scratch[:0], head), rest...)
+	r.scratch = all
+	n := 0
+	for i := 0; i < len(all) && n < r.cfg.DistinctNodes; i++ {
+		n += r.countNew(all, i)
+	}
+	return n
 }
 
 // countNew returns 1 where list[i] is the first token of its node in the list, and that node is another one

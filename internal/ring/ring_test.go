@@ -198,3 +198,34 @@ func TestRestoreTakesWhatStateShows(t *testing.T) {
 		}
 	}
 }
+
+// A newcomer knows no machine but those that it is told of, and yet its successor list must reach several: with
+// all successors on one machine, that machine's death would cut it off.
+func TestNewcomersListReachesOtherMachines(t *testing.T) {
+	cfg := LAN()
+	cfg.Bits, cfg.Successors, cfg.MaxSuccessors, cfg.DistinctNodes = 6, 2, 8, 3
+	w := newWorld(t, cfg, 1)
+	w.converged([]uint64{4, 40}, []uint64{20, 21, 22, 23}, []uint64{30}, []uint64{50})
+	w.run(20 * time.Second)
+	m := w.joinAs(Token{six.Of(10), nodeID(10)}, nodeID(4))
+	w.until(time.Second, "10 joined", func() bool { return m.phase == Member })
+	if got := showTokens(m.list); got != "20 21 22 23 30 40" {
+		t.Errorf("its successors are %s", got)
+	}
+}
+
+// A hint that a connection is down must not hide a key for ever: when nobody else owns it, the node is asked.
+func TestLookupAsksTheSuspectLast(t *testing.T) {
+	w := lectureRing(t)
+	w.run(3 * time.Second)
+	for _, id := range w.order {
+		if id != nodeID(44) {
+			w.rings[id].NodeDown(w.now, nodeID(44))
+		}
+	}
+	r := w.rings[nodeID(8)]
+	r.Tick(w.now)
+	if res := w.lookup(nodeID(8), six.Of(40), Iterative); res.Err != nil || res.Owner.ID != six.Of(44) || res.Took > time.Second {
+		t.Errorf("%+v", res)
+	}
+}
