@@ -122,7 +122,7 @@ func TestErrors(t *testing.T) {
 		{name: "duration", args: []string{"--replace-after=5"}, want: []string{`replace-after "5" (flag): want a duration from 1s to 720h0m0s`}},
 		{name: "timeout", args: []string{"--request-timeout=0s"}, want: []string{`request-timeout "0s" (flag): want a duration from 10ms`}},
 		{name: "size", args: []string{"--max-value=32M"}, want: []string{`max-value "32M" (flag): want a size such as`}},
-		{name: "size out of range", args: []string{"--max-value=1GiB"}, want: []string{`max-value "1GiB" (flag): want a size from 1KiB to 512MiB`}},
+		{name: "size out of range", args: []string{"--max-value=1GiB"}, want: []string{`max-value "1GiB" (flag): want a size from 1KiB to 48MiB`}},
 		{name: "memory", args: []string{"--memory=1MB"}, want: []string{`memory "1MB" (flag): want a size of at least 64MiB`}},
 		{name: "max-clients", args: []string{"--max-clients=0"}, want: []string{`max-clients "0" (flag): want a whole number from 1`}},
 		{name: "log-format", args: []string{"--log-format=xml"}, want: []string{`log-format "xml" (flag): want text or json`}},

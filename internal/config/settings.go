@@ -20,7 +20,7 @@ const (
 	maxJoin                  = 256
 	maxZone                  = 64
 	maxWeight                = 100
-	minMaxValue, maxMaxValue = KiB, 512 * MiB
+	minMaxValue, maxMaxValue = KiB, 48 * MiB // with its command it has to fit into one frame between nodes, 64 MiB
 	maxMaxClients            = 1_000_000
 	minReplaceAfter          = time.Second
 	maxReplaceAfter          = 30 * 24 * time.Hour
