@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/lmittmann/tint"
@@ -43,6 +45,7 @@ func (a *app) serve() *cobra.Command {
 
 // runNode runs one node until ctx ends or the node stops by itself.
 func (a *app) runNode(ctx context.Context, cfg config.Serve) error {
+	tuneCollector(cfg)
 	log := newLogger(a.err, cfg)
 	if cfg.Exposed() {
 		log.Warn("no password is set and not all addresses are loopback: anybody who reaches them can read and change everything",
@@ -66,6 +69,17 @@ func (a *app) runNode(ctx context.Context, cfg config.Serve) error {
 	case <-ctx.Done():
 		log.Info("stopping", "at_most", closeWithin.String())
 		return closeNode(n)
+	}
+}
+
+// tuneCollector lets the heap grow to five times what is live before it is collected, within the memory that the node may
+// use: live data is small beside the caches, and most garbage is that of requests. GOGC and GOMEMLIMIT go before it.
+func tuneCollector(cfg config.Serve) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(int64(cfg.Memory))
 	}
 }
 
