@@ -38,6 +38,7 @@ func TestMatch(t *testing.T) {
 		{"first\n...\nlast", "first\na\nb\nlast", true},
 		{"first\n...\nlast", "first\nlast", true},
 		{"first\n...\nlast", "first\na\nb", false},
+		{"found in 1 hop, iterative", "found in 2 hops, iterative", true},
 		{"a   b", "a b", true},
 		{"x\n\ny", "x\ny", true},
 	} {

@@ -56,6 +56,7 @@ var variable = []struct {
 	{regexp.MustCompile(`/tmp/[^\s'"]+`), "DIR"},
 	{regexp.MustCompile(`\b(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+\b`), "TIME"},
 	{regexp.MustCompile(`\d+(\.\d+)?`), "N"},
+	{regexp.MustCompile(`\b(N \w+?)s?\b`), "$1"}, // 1 hop, 2 hops
 	{regexp.MustCompile(`[─━═-]{3,}`), "---"},
 	{regexp.MustCompile(`\s+`), " "},
 }
