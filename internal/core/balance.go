@@ -233,7 +233,7 @@ func (c *Core) systemTargets() []ident.NodeID {
 		}
 		if r, ok := c.system.group.Descriptor().Find(m.ID); ok && r.Role != tablet.Outgoing {
 			voters = append(voters, m.ID)
-		} else {
+		} else if c.live(m.ID) {
 			others = append(others, m.ID)
 		}
 	}

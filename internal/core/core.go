@@ -130,6 +130,7 @@ func New(cfg Config, now Now) (*Core, error) {
 		return c, nil
 	}
 	c.unfold(reg.Settings().Tablets)
+	c.noteDown()
 	if err := c.openGroups(); err != nil {
 		return nil, err
 	}

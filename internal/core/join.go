@@ -282,6 +282,12 @@ func (c *Core) Leave(done func(error)) {
 		done(errors.New("this node is leaving already"))
 		return
 	}
+	if !slices.ContainsFunc(c.registry.Members(), func(m registry.Member) bool {
+		return m.ID != c.self && m.State == registry.Up && c.live(m.ID)
+	}) {
+		done(errors.New("no other node is up that could take over what this one holds: add one first, or stop this node"))
+		return
+	}
 	c.member.left = done
 	c.Change(registry.Command{SetState: &registry.SetState{ID: c.self, State: registry.Leaving, Boot: c.cfg.Boot}}, func(err error) {
 		if err != nil {
@@ -309,6 +315,11 @@ func (c *Core) Holds() int {
 
 // tickLeave waits until nothing is left here, then takes the node out of the ring and the registry.
 func (c *Core) tickLeave() {
+	if self, ok := c.registry.Member(c.self); ok && self.State != registry.Leaving {
+		// It was called down meanwhile, and up again: its wish to leave got lost.
+		c.call(registry.Command{SetState: &registry.SetState{ID: c.self, State: registry.Leaving, Boot: c.cfg.Boot}}, func(error) { c.askAll() })
+		return
+	}
 	if c.Holds() > 0 {
 		return
 	}

@@ -177,15 +177,7 @@ func (c *Core) adoptRegistry(reg *registry.Registry) {
 	}
 	c.registry = reg
 	c.turn.extra.State = append(c.turn.extra.State, kv.Op{Kind: kv.Set, Key: cachedKey, Value: reg.Encode()})
-	for _, m := range reg.Members() {
-		p := c.peer(m.ID)
-		switch {
-		case m.State != registry.Down:
-			p.downSince = 0
-		case p.downSince == 0:
-			p.downSince = max(c.now.Mono, 1)
-		}
-	}
+	c.noteDown()
 	for id := range c.peers {
 		if _, member := reg.Member(id); !member && !c.live(id) {
 			delete(c.peers, id)
@@ -198,6 +190,19 @@ func (c *Core) adoptRegistry(reg *registry.Registry) {
 		}
 	} else if ok {
 		c.member.state(c, self.State)
+	}
+}
+
+// noteDown starts the grace of the members that the registry calls down.
+func (c *Core) noteDown() {
+	for _, m := range c.registry.Members() {
+		p := c.peer(m.ID)
+		switch {
+		case m.State != registry.Down:
+			p.downSince = 0
+		case p.downSince == 0:
+			p.downSince = max(c.now.Mono, 1)
+		}
 	}
 }
 

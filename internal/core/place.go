@@ -22,8 +22,9 @@ type place struct {
 	// Hints about who leads and who holds it; the epoch is that of the descriptor they came from.
 	leader   ident.NodeID
 	replicas []ident.NodeID
-	epoch    uint64
-	looking  bool // a lookup is under way
+	epoch    uint64 // of leader
+	named    uint64 // of replicas
+	looking  bool   // a lookup is under way
 
 	numbers numbers
 	wish    wish
@@ -138,8 +139,16 @@ func (c *Core) destroy(p *place) {
 	w := p.group.Destroy()
 	c.tell(Debug, "replica removed", "tablet", p.tablet, "replica", p.group.Replica())
 	c.drop(p)
-	p.sink = nil
+	c.dropSink(p)
 	c.turn.add(w)
+}
+
+// dropSink ends a snapshot on its way to a replica that is no more.
+func (c *Core) dropSink(p *place) {
+	if p.sink != nil {
+		delete(c.moves.in, p.sink.key)
+		p.sink = nil
+	}
 }
 
 // learn takes over a hint about who leads and holds a tablet.
@@ -147,8 +156,8 @@ func (p *place) learn(leader ident.NodeID, epoch uint64, replicas []ident.NodeID
 	if epoch < p.epoch {
 		return
 	}
-	if epoch > p.epoch && replicas != nil {
-		p.replicas = slices.Clone(replicas)
+	if epoch > p.named && replicas != nil {
+		p.replicas, p.named = slices.Clone(replicas), epoch
 	}
 	p.epoch = epoch
 	if !leader.IsZero() {
@@ -189,7 +198,7 @@ func (c *Core) lookAt(p *place) {
 		}
 		c.member.pulseSoon(c.now.Mono)
 	}
-	if d := g.Descriptor(); p.led && d.Epoch > p.epoch {
+	if d := g.Descriptor(); p.led && d.Epoch > p.named {
 		c.retire(p, d)
 		c.member.pulseSoon(c.now.Mono)
 	}
@@ -235,6 +244,7 @@ func (c *Core) groupFor(p *place, replica uint64) (*tablet.Group, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.dropSink(p)
 	c.adopt(p, g)
 	return g, nil
 }

@@ -302,7 +302,7 @@ func (c *Core) looked(res *ring.Result) bool {
 	}
 	delete(c.router.lookups, res.Ticket)
 	p.looking = false
-	if res.Err != nil || p.epoch > 0 {
+	if res.Err != nil || p.named > 0 {
 		return true
 	}
 	p.replicas = p.replicas[:0]
@@ -464,6 +464,20 @@ func (c *Core) tickRoute() {
 	}
 }
 
+// outOfReach reports whether a majority of a tablet's replicas is not connected, as far as this node knows them.
+func (c *Core) outOfReach(p *place) bool {
+	if g := p.group; g != nil && g.Initialized() && g.Descriptor().Epoch >= p.named {
+		return !g.Descriptor().Majority(func(r tablet.Replica) bool { return c.live(r.Node) })
+	}
+	up := 0
+	for _, n := range p.replicas {
+		if c.live(n) {
+			up++
+		}
+	}
+	return len(p.replicas) > 0 && up <= len(p.replicas)/2
+}
+
 // timedOut ends a request with what is certain about it.
 func (c *Core) timedOut(q *pending) {
 	after := c.cfg.RequestTimeout
@@ -473,7 +487,7 @@ func (c *Core) timedOut(q *pending) {
 	switch {
 	case q.maybe && q.req.Write:
 		c.finish(q, nil, q.uncertain(fmt.Sprintf("no answer within %v", after)))
-	case q.down:
+	case q.down || c.outOfReach(q.place):
 		c.finish(q, nil, &request.Failure{Code: request.ClusterDown, Message: fmt.Sprintf(
 			"a majority of the replicas of tablet %d is out of reach; nothing was applied within %v", q.place.tablet, after)})
 	default:

@@ -5,6 +5,7 @@ import (
 
 	"github.com/quorddb/quord/internal/command"
 	"github.com/quorddb/quord/internal/ident"
+	"github.com/quorddb/quord/internal/registry"
 	"github.com/quorddb/quord/internal/request"
 	"github.com/quorddb/quord/internal/slot"
 	"github.com/quorddb/quord/internal/tablet"
@@ -45,6 +46,7 @@ type caller struct {
 	core  *Core
 	node  ident.NodeID
 	id    uint64
+	write bool
 	place *place
 }
 
@@ -54,7 +56,10 @@ func (w *caller) Done(replies [][]byte) {
 	if g := w.place.group; g != nil {
 		m.Epoch = g.Descriptor().Epoch
 	}
-	if len(m.Replies) > maxReplies {
+	switch {
+	case len(m.Replies) > maxReplies && w.write:
+		m = wire.Response{ID: w.id, Status: wire.Spent} // it was done, so it must not seem refused
+	case len(m.Replies) > maxReplies:
 		m = wire.Response{ID: w.id, Status: wire.Rejected, Text: fmt.Sprintf(
 			"the replies to %d commands of one pipeline take %d bytes; the bound is %d", len(replies), len(m.Replies), maxReplies)}
 	}
@@ -90,17 +95,35 @@ func (c *Core) request(from ident.NodeID, m *wire.Request) {
 	if err == nil {
 		err = c.checkCommands(m.Tablet, m.Write, commands)
 	}
+	if err == nil && !c.isMember(from) {
+		err = onlyAdmits(from, commands)
+	}
 	if err != nil {
 		answer.Status, answer.Text = wire.Rejected, err.Error()
 		c.out.Add(from, false, &answer)
 		return
 	}
 	o := tablet.Origin{Node: from, Boot: m.Boot, Number: m.Number, Low: m.Low}
-	w := &caller{core: c, node: from, id: m.ID, place: p}
+	w := &caller{core: c, node: from, id: m.ID, write: m.Write, place: p}
 	if s := c.serve(p, m.Write, o, m.Commands, commands, w); s != taken {
 		answer.Status = s
 		c.out.Add(from, false, &answer)
 	}
+}
+
+// onlyAdmits says whether commands that change the registry ask for no more than a node that is no member yet may ask
+// for: to be admitted itself.
+func onlyAdmits(node ident.NodeID, commands []request.Command) error {
+	for _, cmd := range commands {
+		change, err := registry.DecodeCommand(cmd[1])
+		if err != nil {
+			return err
+		}
+		if change.Admit == nil || change.Admit.Joiner.ID != node {
+			return fmt.Errorf("node %s is no member of this cluster: it may only ask to be admitted", node)
+		}
+	}
+	return nil
 }
 
 // checkCommands says whether the commands of another node may go into the log of a tablet: what is in a log is

@@ -136,6 +136,9 @@ func (c *Core) verdict(from ident.NodeID, m *wire.Verdict) {
 	switch m.State {
 	case wire.Receiving:
 		if m.Seq < o.stored || m.Seq > o.sent {
+			if o.broken {
+				c.endTransfer(o) // the receiver has forgotten what it had: raft asks for a new one
+			}
 			return
 		}
 		resumed := o.broken
@@ -252,9 +255,7 @@ func (c *Core) offered(from ident.NodeID, m *wire.Offer) {
 		decline()
 		return
 	}
-	if p.sink != nil {
-		delete(c.moves.in, p.sink.key)
-	}
+	c.dropSink(p)
 	in := &incoming{key: key, place: p, sink: sink, at: c.now.Mono}
 	p.sink, c.moves.in[key] = in, in
 }
@@ -287,7 +288,8 @@ func (c *Core) stepMoves() {
 	c.moves.ready = append([]*incoming(nil), ready[n:]...)
 	for _, in := range ready[:n] {
 		in.queued = false
-		if in.place.sink != in {
+		if in.place.sink != in { // another took its place, or the replica is gone
+			delete(c.moves.in, in.key)
 			continue
 		}
 		if in.installing {
