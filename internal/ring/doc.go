@@ -47,7 +47,7 @@
 // so here this means: every token keeps a live successor on another machine, and r+1 principals remain on the
 // others. Lists therefore reach DistinctNodes other machines, and a ring starts with r+1 tokens. When an
 // assumption breaks, the tokens that notice tell it as an alarm (Event.Alarm): a token without a live successor
-// joins anew, a list out of order is not used, a list that stays on one machine is reported.
+// turns to whomever else its node knows, a list out of order is not used, a list that stays on one machine is reported.
 //
 // # Who owns what
 //

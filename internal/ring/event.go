@@ -86,7 +86,7 @@ const (
 	PredecessorChange                      // Peer is Token's predecessor now
 	Left                                   // Token left
 	NodeDead                               // Peer.Node did not answer and counts as dead for a while
-	AlarmIsolated                          // every successor of Token is dead; it joins anew
+	AlarmIsolated                          // every successor of Token is dead; it turns to whom else its node knows
 	AlarmOneMachine                        // Token's successors are all on this node though the ring has others
 	AlarmDisorder                          // Peer sent a successor list out of ring order; it was not used
 )

@@ -56,6 +56,8 @@ type member struct {
 	due      time.Duration
 	lonesome int // how many rounds the list has named no living machine but this one
 
+	desperate bool // this stabilization ran out of successors once already
+
 	op       op
 	began    time.Duration // when the present or last stabilization began
 	tries    int

@@ -229,3 +229,52 @@ func TestLookupAsksTheSuspectLast(t *testing.T) {
 		t.Errorf("%+v", res)
 	}
 }
+
+// When the operating assumption breaks, and all successors of a token die at once, it says so, owns nothing in
+// doubt, and finds its way back into the ring by whomever its node still knows.
+func TestIsolatedTokenAlarmsAndJoinsAnew(t *testing.T) {
+	w := lectureRing(t) // successor lists of three
+	w.run(20 * time.Second)
+	for _, id := range []int{20, 32, 35} {
+		w.kill(nodeID(id))
+	}
+	w.until(time.Minute, "one ring of the others", w.settled)
+	if len(w.alarms) == 0 || w.alarms[0].Kind != AlarmIsolated || w.alarms[0].Token.ID != six.Of(15) {
+		t.Errorf("alarms: %v", w.alarms)
+	}
+	if got := showTokens(w.members()); got != "4 8 15 44 58" {
+		t.Errorf("members %s", got)
+	}
+}
+
+// ToN 2003, section V-F: among the ideal finger and its successors the nearest by round trip becomes the finger,
+// as long as it lies before the next finger's place. Otherwise every hop may cross an ocean.
+func TestFingerIsTheNearestCandidate(t *testing.T) {
+	cfg := LAN()
+	cfg.Bits, cfg.Successors, cfg.MaxSuccessors, cfg.Proximity = 6, 1, 1, 3
+	w := newWorld(t, cfg, 1)
+	w.ring(0, 4, 32, 36, 40, 44, 48)
+	r := w.rings[nodeID(0)]
+	for node, rtt := range map[int]time.Duration{32: 80, 36: 90, 40: 20, 44: 1} {
+		r.health.measured(nodeID(node), rtt*time.Millisecond)
+	}
+	finger := func(exponent int, owner uint64, successors ...uint64) string {
+		var list []Token
+		for _, s := range successors {
+			list = append(list, Token{six.Of(s), nodeID(int(s))})
+		}
+		r.setFinger(r.members[0], exponent, Token{six.Of(owner), nodeID(int(owner))}, list)
+		f, _ := r.Finger(six.Of(0), exponent)
+		return f.ID.Short()
+	}
+	if got := finger(5, 32, 36, 40, 44); got != "40" { // 44 is nearer, and not among the first three
+		t.Errorf("finger 5 is %s", got)
+	}
+	if got := finger(4, 32, 36); got != "32" { // already behind the next finger's place: no choice
+		t.Errorf("finger 4 is %s", got)
+	}
+	r.NodeDown(0, nodeID(40))
+	if got := finger(5, 32, 36, 40); got != "32" {
+		t.Errorf("finger 5 with 40 down is %s", got)
+	}
+}

@@ -1,10 +1,14 @@
 package ring
 
-import "github.com/quorddb/quord/internal/ident"
+import (
+	"slices"
+
+	"github.com/quorddb/quord/internal/ident"
+)
 
 // stabilize begins the step by which a member learns of new and of dead successors (Zave 2017, section III).
 func (r *Ring) stabilize(m *member) {
-	m.began, m.due = r.now, r.nextRound(m)
+	m.began, m.due, m.desperate = r.now, r.nextRound(m), false
 	if len(m.list) == 0 { // alone: the successor is m itself, which needs no question
 		if Between(m.id, m.pred.ID, m.id) && !m.pred.IsZero() {
 			r.ask(m, fromPredecessor, m.pred)
@@ -69,15 +73,39 @@ func (r *Ring) successorDied(m *member) {
 	r.ask(m, fromSuccessor, m.list[0])
 }
 
-// isolated handles what the paper's operating assumption excludes: all successors died at once. The token
-// leaves and joins anew through whomever this node still knows.
+// isolated handles what the paper's operating assumption excludes: all successors died at once. The token stays
+// a member, or those before it would lose their successors in turn, and goes on with those that follow it among
+// all that this node knows; from-predecessor then leads it back to the nearest. If they are dead too it leaves,
+// and joins anew when a contact answers.
 func (r *Ring) isolated(m *member) {
-	r.tell(Event{Kind: AlarmIsolated, Token: r.token(m)})
+	if !m.desperate {
+		m.desperate = true
+		r.tell(Event{Kind: AlarmIsolated, Token: r.token(m)})
+		if m.list = r.following(m); len(m.list) > 0 {
+			r.ask(m, fromSuccessor, m.list[0])
+			return
+		}
+	}
 	if len(r.contacts) == 0 {
 		r.contacts = append(r.contacts, r.table.nodes...)
 	}
 	r.outside(m, Joining)
 	m.due = r.now + r.random(r.cfg.Backoff)
+}
+
+// following returns tokens that this node knows and has not found dead, from m on in ring order. None of them is
+// adopted before it has answered.
+func (r *Ring) following(m *member) []Token {
+	t := r.routes()
+	start, _ := slices.BinarySearchFunc(t.tokens, m.id, func(tok Token, id ID) int { return tok.ID.Compare(id) })
+	var list []Token
+	for i := range t.tokens {
+		tok := t.tokens[(start+i)%len(t.tokens)]
+		if tok.ID != m.id && r.health.lives(tok.Node) && len(list) < r.cfg.MaxSuccessors {
+			list = append(list, tok)
+		}
+	}
+	return list
 }
 
 // finishStabilize ends the step. Whatever came of it, the successor is told of m.
