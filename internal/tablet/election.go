@@ -29,11 +29,20 @@ func (e *election) heard(now time.Duration) {
 // forbids reports whether a request for a vote must be ignored: the leader that this replica heard from may count
 // on it for a lease, and so may one that it heard from before it was restarted. A transfer of leadership is the
 // leader's own wish.
+//
+// Beyond what a lease asks for, nobody helps to depose a leader that lives, for a candidate may merely have lost its own
+// connection: a leader gives no vote, nor a pre-vote who is connected to one and waits for no heartbeat yet.
 func (e *election) forbids(g *Group, now time.Duration, m *pb.Message) bool {
 	if string(m.GetContext()) == campaignTransfer {
 		return false
 	}
+	if g.leading {
+		return true
+	}
 	lease := g.cfg.Timing.Lease
+	if m.GetType() == pb.MsgPreVote && g.leader != 0 && now < e.lastHeard+g.cfg.Timing.Heartbeat+lease {
+		return true
+	}
 	return e.everHeard && now < e.lastHeard+lease || now < e.started+lease
 }
 
@@ -47,6 +56,7 @@ func (g *Group) Tick(now time.Duration, rank int) (next time.Duration) {
 	if g.leading {
 		if now >= e.beatAt {
 			g.raft.Tick()
+			g.leaveJoint()
 			e.beatAt = now + t.Heartbeat
 		}
 		return e.beatAt
@@ -79,11 +89,25 @@ func (g *Group) Tick(now time.Duration, rank int) (next time.Duration) {
 	return max(e.campaignAt, now+t.Stagger)
 }
 
-// schedule sets the time of the next campaign: no earlier than the leases that others may hold have ended.
+// leaveJoint proposes the end of a transition. The library does so once, when it applies the change, and not again if
+// a transfer of leadership was under way then.
+func (g *Group) leaveJoint() {
+	if !g.head.descriptor.Joint || g.head.applied.Index < g.log.last || g.proposed > 0 {
+		return // nothing to leave, or its end may be among the entries that are to be applied
+	}
+	if err := g.raft.ProposeConfChange(&pb.ConfChangeV2{}); err == nil {
+		g.proposed++
+	}
+}
+
+// schedule sets the time of the next campaign: no earlier than the leases that others may hold have ended. Who has
+// just started gives a leader that there may be the time for a heartbeat.
 func (e *election) schedule(g *Group, now time.Duration, rank int) {
 	at := max(now, e.started+g.cfg.Timing.Lease)
 	if e.everHeard {
 		at = max(at, e.lastHeard+g.cfg.Timing.Lease)
+	} else {
+		at = max(at, e.started+g.cfg.Timing.Heartbeat+g.cfg.Timing.Stagger)
 	}
 	e.campaignAt = at + time.Duration(rank)*g.cfg.Timing.Stagger + g.jitter(g.cfg.Timing.Stagger/2)
 }

@@ -78,6 +78,11 @@ func (g *Group) Plan(now time.Duration, targets []ident.NodeID, live, able func(
 			}
 		}
 	}
+	// Those that are to go first stand first: the dead, and this replica last.
+	slices.SortStableFunc(surplus, func(a, b Replica) int {
+		place := func(r Replica) int { return int(b2u(live(r.Node)) + b2u(r.ID == g.replica)) }
+		return place(a) - place(b)
+	})
 	var missing []ident.NodeID
 	for _, n := range targets {
 		if _, ok := d.Find(n); !ok && live(n) {
@@ -105,7 +110,9 @@ func (g *Group) promote(voters, ready, behind, surplus []Replica, missing []iden
 	var out []Replica
 	switch {
 	case len(ready) == 0 && len(behind) == 0 && len(missing) == 0:
-		out = surplus // all targets are voters: the rest goes, all at once
+		// Every target that lives is a voter: the rest goes, all at once, as far as it does not stand in for a target
+		// that is dead.
+		out = surplus[:min(len(surplus), max(0, len(voters)-want))]
 	case len(ready) > 0:
 		after := len(voters) + len(ready)
 		for _, r := range surplus {

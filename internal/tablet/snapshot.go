@@ -139,11 +139,10 @@ type Sink struct {
 	complete bool
 	moved    []byte // the last staged key that was moved; nil before the move has begun
 	moving   bool
+	step     int // bytes of the stage that one Write moves
 }
 
-const (
-	moveBytes = 4 << 20 // of the stage, in one Write
-)
+const moveBytes = 4 << 20 // of the stage, in one Write
 
 // NewSink prepares to receive the snapshot with this head. It is an error when the head does not name node.
 func NewSink(tablet uint32, node ident.NodeID, m Machine, store kv.Store, head []byte) (*Sink, error) {
@@ -154,7 +153,7 @@ func NewSink(tablet uint32, node ident.NodeID, m Machine, store kv.Store, head [
 	if _, ok := h.descriptor.Find(node); !ok {
 		return nil, fmt.Errorf("tablet %d: a snapshot came whose descriptor (%s) does not name this node", tablet, &h.descriptor)
 	}
-	return &Sink{tablet: tablet, node: node, machine: m, store: store, head: bytes.Clone(head), position: h.applied}, nil
+	return &Sink{tablet: tablet, node: node, machine: m, store: store, head: bytes.Clone(head), position: h.applied, step: moveBytes}, nil
 }
 
 // Position returns where in the log the snapshot stands.
@@ -213,7 +212,7 @@ func (s *Sink) Move(hard kv.HardState) (w *kv.Write, last bool, err error) {
 		w.State = append(w.State, kv.Op{Kind: kv.Set, Key: bytes.Clone(k[prefix:]), Value: bytes.Clone(v)})
 		s.moved = bytes.Clone(k)
 		size += len(k) + len(v)
-		full = size >= moveBytes
+		full = size >= s.step
 		return !full
 	})
 	if err != nil {
@@ -272,9 +271,18 @@ func stageRange(tablet uint32) (lower, upper []byte) { return prefixRange(stageK
 // Hard returns the replica's hard state.
 func (g *Group) Hard() kv.HardState { return g.log.hard }
 
-// Wants reports whether a snapshot at this position would bring the replica forward.
-func (g *Group) Wants(p kv.Position) bool {
-	return !g.leading && p.Index > max(g.log.hard.Commit, g.head.applied.Index)
+// Wants reports whether a snapshot at this position would bring the replica forward. One whose place the log holds
+// would not: entries that this replica has acknowledged may lie beyond it, and installing it would lose them.
+func (g *Group) Wants(p kv.Position) bool { return !g.leading && !g.Holds(p) }
+
+// Holds reports whether all that a snapshot at this position stands for is in the log or the state of this replica:
+// it has applied it, knows it committed, or holds the very entry, and so, by the way of logs, all before it.
+func (g *Group) Holds(p kv.Position) bool {
+	if p.Index <= max(g.log.hard.Commit, g.head.applied.Index) {
+		return true
+	}
+	term, err := g.log.Term(p.Index)
+	return err == nil && term == p.Term
 }
 
 // Destroy returns the Write that removes all of the replica from this node, and remembers that its id is spent.

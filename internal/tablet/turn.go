@@ -141,6 +141,16 @@ func (g *Group) persist(t *Turn, rd *raft.Ready) {
 		}
 		g.log.append(rd.Entries)
 		write, t.Sync = true, true
+		// But no entry may be on disk without what its leader knew to be committed, or a restart might campaign
+		// under a membership that later entries have left behind. Mostly the state says so, which goes with them.
+		applied := g.head.applied.Index
+		if n := len(rd.CommittedEntries); n > 0 {
+			applied = rd.CommittedEntries[n-1].GetIndex()
+		}
+		if g.log.hard.Commit > applied {
+			hard := g.log.hard
+			op.Hard = &hard
+		}
 	}
 	if write {
 		t.Write.Log = append(t.Write.Log, op)
@@ -167,6 +177,7 @@ func (g *Group) apply(t *Turn, entries []*pb.Entry) error {
 			return fmt.Errorf("tablet %d: entry %d has the unknown type %s", g.cfg.Tablet, e.GetIndex(), e.GetType())
 		}
 	}
+	g.clock.Start(g.head.time, t.Now) // a new leader too goes on from the last entry, and what has elapsed since
 	g.tx.Set(headKey(g.cfg.Tablet), g.head.append(nil))
 	ops, err := g.tx.take()
 	if err != nil {

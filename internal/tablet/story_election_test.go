@@ -1,0 +1,204 @@
+package tablet
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/quorddb/quord/internal/request"
+	pb "go.etcd.io/raft/v3/raftpb"
+)
+
+// When the leader's process dies the next replica in line leads within half a second, and the same one every time:
+// the line of targets is what operators reason about.
+func TestElectionAfterTheLeadersDeath(t *testing.T) {
+	for seed := uint64(1); seed <= 20; seed++ {
+		w := grown(t, seed, 3, 3)
+		w.pass(3 * time.Second)
+		dead := w.now
+		w.nodes[0].crash()
+		w.until("another leads", func() bool { return w.leader() != nil })
+		if took := w.now - dead; took > 500*time.Millisecond {
+			t.Errorf("seed %d: %v without a leader", seed, took)
+		}
+		if l := w.leader(); l.at != 1 {
+			t.Errorf("seed %d: node %d leads, not the next in line", seed, l.at)
+		}
+	}
+}
+
+// No replica votes against a leader within a lease of hearing from it, nor within a lease of its own start: else a
+// leader that answers reads under a lease would not be the only one.
+func TestNoVoteWithinALease(t *testing.T) {
+	w := grown(t, 1, 3, 3)
+	g := w.nodes[2].group
+	request := func(kind pb.MessageType, context string) []byte {
+		term, from, to, last := g.Term()+1, uint64(2), g.Replica(), g.log.last+10
+		logTerm := g.Term()
+		return appendMessage(nil, &pb.Message{
+			Type: &kind, From: &from, To: &to, Term: &term, Index: &last, LogTerm: &logTerm, Context: []byte(context),
+		})
+	}
+	asked := func(kind pb.MessageType, context string) bool {
+		g = w.nodes[2].group
+		w.nodes[2].late = nil
+		if err := g.Step(w.now, w.nodes[1].id, request(kind, context)); err != nil {
+			t.Fatal(err)
+		}
+		var turn Turn
+		turn.Out = (*nodeOutbox)(w.nodes[2])
+		turn.Now = w.now
+		if err := g.Ready(&turn); err != nil {
+			t.Fatal(err)
+		}
+		turn.Persisted()
+		return slices.ContainsFunc(w.nodes[2].late, func(p parcel) bool {
+			m, err := decodeMessage(p.encoded)
+			return err == nil && (m.GetType() == pb.MsgVoteResp || m.GetType() == pb.MsgPreVoteResp)
+		})
+	}
+	heard := g.elect.lastHeard
+	w.until("the leader was heard again", func() bool { return w.nodes[2].group.elect.lastHeard > heard })
+	w.now += 100 * time.Millisecond
+	for _, kind := range []pb.MessageType{pb.MsgPreVote, pb.MsgVote} {
+		if asked(kind, "") {
+			t.Errorf("%s was answered 100ms after the leader was heard", kind)
+		}
+	}
+	w.nodes[2].crash()
+	w.nodes[2].restart()
+	w.now += 100 * time.Millisecond
+	if asked(pb.MsgVote, "") {
+		t.Errorf("a vote was given 100ms after the start")
+	}
+	// A transfer is the leader's own wish.
+	if !asked(pb.MsgVote, campaignTransfer) {
+		t.Errorf("the replica that the leader chose gets no vote")
+	}
+}
+
+// A follower that starts again does not depose a leader that is alive and well: every restart would otherwise cost
+// each tablet of the node an election.
+func TestARestartDoesNotDisturbTheLeader(t *testing.T) {
+	for seed := uint64(1); seed <= 40; seed++ {
+		w := grown(t, seed, 3, 3)
+		w.targets = nil
+		w.pass(time.Duration(w.rng.IntN(1000)) * time.Millisecond)
+		term := w.leader().group.Term()
+		w.nodes[1+seed%2].crash()
+		w.pass(time.Duration(w.rng.IntN(1000)) * time.Millisecond)
+		w.nodes[1+seed%2].restart()
+		w.pass(5 * time.Second)
+		if l := w.leader(); l == nil || l.at != 0 || l.group.Term() != term {
+			t.Errorf("seed %d: term %d after a follower's restart, it was %d", seed, l.group.Term(), term)
+		}
+	}
+}
+
+// Nor does a follower whose connection to the leader breaks and comes back.
+func TestABrokenConnectionDoesNotDisturbTheLeader(t *testing.T) {
+	for seed := uint64(1); seed <= 40; seed++ {
+		w := grown(t, seed, 3, 3)
+		w.targets = nil
+		w.pass(time.Duration(w.rng.IntN(1000)) * time.Millisecond)
+		term := w.leader().group.Term()
+		w.nodes[2].miss(0)
+		w.pass(5 * time.Second)
+		if l := w.leader(); l == nil || l.at != 0 || l.group.Term() != term {
+			t.Errorf("seed %d: term %d after a connection broke, it was %d", seed, l.group.Term(), term)
+		}
+	}
+}
+
+// A leader that is cut off answers no read, however long: the others may have written since. Its waiting writes and
+// reads are told Lost once it learns of its successor, and the same write, asked for again, is done once.
+func TestDeposedLeader(t *testing.T) {
+	w := grown(t, 2, 3, 3)
+	w.targets = nil
+	c := w.newClient(0)
+	c.expect(":1\r\n", "INCR", key("n"))
+	old := w.nodes[0]
+	w.isolate(0)
+	read, write := &told{}, &told{}
+	old.do(func() {
+		if r := old.group.Read([]request.Command{words("GET", key("n"))}, read); r != Taken {
+			t.Errorf("the read was refused: %d", r)
+		}
+		if r := old.group.Write(w.now, Origin{Node: nodeID(50), Boot: 1, Number: 1, Low: 1},
+			AppendCommands(nil, []request.Command{words("INCR", key("n"))}), write); r != Taken {
+			t.Errorf("the write was refused: %d", r)
+		}
+	})
+	w.until("another leads", func() bool { l := w.leader(); return l != nil && l.at != 0 })
+	c.guess = w.leader().at
+	c.expect(":2\r\n", "INCR", key("n"))
+	w.pass(5 * time.Second)
+	if *read != (told{}) || *write != (told{}) {
+		t.Fatalf("a leader without a majority answered: read %+v, write %+v", *read, *write)
+	}
+	w.heal()
+	w.until("the old leader follows", func() bool { return !old.group.Leading() })
+	if read.lost != 1 || write.lost != 1 || read.done+write.done > 0 {
+		t.Fatalf("after it was deposed: read %+v, write %+v, want both lost once", *read, *write)
+	}
+	c.expect(bulk(2), "GET", key("n"))
+	w.mustAgree()
+}
+
+// told is a waiter that counts what it hears.
+type told struct {
+	done, lost, spent int
+	reply             string
+}
+
+func (w *told) Done(replies [][]byte) { w.done++; w.reply = string(replies[0]) }
+func (w *told) Lost()                 { w.lost++ }
+func (w *told) Spent()                { w.spent++ }
+
+// A leader reads nothing before an entry of its own term is applied: until then it may not know of writes that the
+// one before it acknowledged.
+func TestNoReadBeforeAnEntryOfTheOwnTerm(t *testing.T) {
+	for seed := uint64(1); seed <= 10; seed++ {
+		w := grown(t, seed, 3, 3)
+		c := w.newClient(0)
+		c.expect("+OK\r\n", "SET", key("a"), "old")
+		w.until("all have it", w.even)
+		// Node 1 acknowledges the new value but does not know that it is committed.
+		c.expect("+OK\r\n", "SET", key("a"), "new")
+		w.nodes[0].crash()
+		w.until("another is elected", func() bool {
+			return slices.ContainsFunc(w.nodes, func(n *node) bool { return n.group != nil && n.group.Leading() })
+		})
+		for _, n := range w.nodes {
+			if n.group == nil || !n.group.Leading() {
+				continue
+			}
+			seen := &told{}
+			n.do(func() { n.group.Read([]request.Command{words("GET", key("a"))}, seen) })
+			w.until("the read is answered", func() bool { return seen.done+seen.lost > 0 })
+			if seen.done == 1 && seen.reply != "$3\r\nnew\r\n" {
+				t.Fatalf("seed %d: a new leader read %q", seed, seen.reply)
+			}
+		}
+	}
+}
+
+// A lone voter that has restarted with an old idea of who its replicas are does not rule alone over what the others
+// decide: its log tells it that the group has grown.
+func TestARestartDoesNotForgetTheGroup(t *testing.T) {
+	for seed := uint64(1); seed <= 60; seed++ {
+		w := born(t, seed, 3)
+		w.until("the first leads", func() bool { return w.leader() != nil })
+		c := w.newClient(0)
+		c.expect(":1\r\n", "INCR", key("n"))
+		w.targets = []int{0, 1, 2}
+		w.pass(time.Duration(w.rng.IntN(120)) * time.Millisecond)
+		w.nodes[0].crashKeeping(nil)
+		w.pass(time.Duration(w.rng.IntN(400)) * time.Millisecond)
+		w.nodes[0].restart()
+		c.expect(":2\r\n", "INCR", key("n"))
+		w.until("three voters", w.settled)
+		c.expect(bulk(2), "GET", key("n"))
+		w.mustAgree()
+	}
+}

@@ -1,0 +1,176 @@
+package tablet
+
+import (
+	"testing"
+	"time"
+)
+
+// A tablet is born once, on one node, and can be read and written there at once: without this a new cluster never
+// serves its first request.
+func TestBirth(t *testing.T) {
+	w := born(t, 1, 1)
+	w.until("the only replica leads", func() bool { return w.leader() != nil })
+	c := w.newClient(0)
+	c.expect("+OK\r\n", "SET", key("a"), "1")
+	c.expect("$1\r\n1\r\n", "GET", key("a"))
+	if g := w.leader().group; !g.Sole() || g.Keys() != 1 {
+		t.Fatalf("sole %t, keys %d", g.Sole(), g.Keys())
+	}
+	w.nodes[0].crash()
+	w.nodes[0].restart()
+	c.expect("$1\r\n1\r\n", "GET", key("a"))
+}
+
+// One replica grows to three without ever resting at two voters, which would survive nothing; what was written
+// before is on all three.
+func TestGrowth(t *testing.T) {
+	w := born(t, 2, 3)
+	c := w.newClient(0)
+	for i := range 300 {
+		c.expect("+OK\r\n", "SET", key(string(rune('a'+i%26))), "before")
+	}
+	w.targets = []int{0, 1, 2}
+	sawLearners := false
+	w.until("three voters", func() bool {
+		d := w.nodes[0].group.Descriptor()
+		switch voters := len(d.Voters()); {
+		case voters == 2:
+			w.fatalf("two voters: %s", d)
+		case voters == 1 && len(d.Replicas) == 3:
+			sawLearners = true
+		}
+		return w.settled()
+	})
+	if !sawLearners || w.installed < 2 {
+		t.Fatalf("learners seen: %t, snapshots installed: %d", sawLearners, w.installed)
+	}
+	c.expect("$6\r\nbefore\r\n", "GET", key("a"))
+	w.mustAgree()
+	// Any one of them may die now.
+	w.nodes[0].crash()
+	c.expect("$6\r\nbefore\r\n", "GET", key("z"))
+	c.expect("+OK\r\n", "SET", key("z"), "after")
+}
+
+// A group does not rest at two voters either when the second new replica dies while it catches up: the tablet then
+// would be lost with the next death.
+func TestGrowthWithADeadTarget(t *testing.T) {
+	w := born(t, 3, 3)
+	w.nodes[2].crash()
+	w.targets = []int{0, 1, 2}
+	w.until("the living are learners", func() bool { return len(w.nodes[0].group.Descriptor().Replicas) == 2 })
+	w.nodes[2].restart()
+	w.until("three voters", w.settled)
+	w.mustAgree()
+}
+
+// A dead replica is replaced: one comes, one goes, in one change, and the tablet serves all the while.
+func TestReplacement(t *testing.T) {
+	w := grown(t, 4, 4, 3)
+	c := w.newClient(0)
+	c.expect("+OK\r\n", "SET", key("a"), "1")
+	w.nodes[2].crash()
+	w.targets = []int{0, 1, 3}
+	w.until("the new node holds the tablet", func() bool {
+		if l := w.leader(); l != nil && len(l.group.Descriptor().Voters()) != 3 {
+			w.fatalf("not three voters: %s", l.group.Descriptor())
+		}
+		return w.settled()
+	})
+	c.expect("$1\r\n1\r\n", "GET", key("a"))
+	// The dead one comes back, does not count, learns so, and is destroyed with all it held.
+	w.nodes[2].restart()
+	w.until("the old replica is destroyed", func() bool { return w.nodes[2].group == nil })
+	w.pass(time.Second)
+	n := w.nodes[2]
+	if err := n.store.Scan([]byte{0}, nil, func(k, _ []byte) bool {
+		if k[0] != prefixRetired {
+			t.Errorf("the removed replica left %q", k)
+		}
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	// It may be called again, under a new id.
+	retired, err := Retired(n.store, theTablet)
+	if err != nil || retired != 3 {
+		t.Fatalf("retired %d, %v; want 3", retired, err)
+	}
+	w.targets = []int{0, 1, 2}
+	w.until("it holds the tablet again", w.settled)
+	if r, _ := w.leader().group.Descriptor().Find(n.id); r.ID <= 4 {
+		t.Fatalf("replica id %d was used before", r.ID)
+	}
+	w.mustAgree()
+}
+
+// A replica that is still needed stays when a target is dead that never held the tablet: to drop it would leave two
+// voters where three nodes live.
+func TestSurplusStaysWhileATargetIsDead(t *testing.T) {
+	w := grown(t, 5, 4, 3)
+	w.nodes[3].crash()
+	w.targets = []int{0, 1, 3}
+	w.pass(20 * time.Second)
+	if d := w.leader().group.Descriptor(); len(d.Voters()) != 3 {
+		t.Fatalf("a dead target cost a living replica: %s", d)
+	}
+	w.nodes[3].restart()
+	w.until("the target holds the tablet", w.settled)
+}
+
+// All replicas move elsewhere while clients write: no write is lost on the way, and the old ones leave nothing.
+func TestMoveOfAllReplicas(t *testing.T) {
+	w := grown(t, 6, 6, 3)
+	w.chunk = 256
+	c := w.newClient(0)
+	w.targets = []int{3, 4, 5}
+	n := 0
+	w.until("all have moved", func() bool {
+		if c.idle() && n < 400 {
+			n++
+			c.begin("INCR", key("n"))
+		}
+		return w.settled()
+	})
+	c.finish()
+	c.expect(bulk(n), "GET", key("n"))
+	w.until("the old ones are destroyed", func() bool {
+		return w.nodes[0].group == nil && w.nodes[1].group == nil && w.nodes[2].group == nil
+	})
+	w.mustAgree()
+}
+
+// Leadership goes to the first target that lives, and back to the first of all when it returns.
+func TestFirstLiveTargetLeads(t *testing.T) {
+	w := grown(t, 7, 3, 3)
+	w.targets = []int{2, 0, 1}
+	w.until("the new first target leads", w.settled)
+	w.nodes[2].crash()
+	w.until("the next one leads", func() bool { l := w.leader(); return l != nil && l.at == 0 })
+	w.nodes[2].restart()
+	w.until("the first one leads again", w.settled)
+}
+
+// A change of replicas that a transfer of leadership interrupts is finished all the same; nobody has to write for it.
+func TestTransitionSurvivesAFailedTransfer(t *testing.T) {
+	for seed := uint64(100); seed < 130; seed++ {
+		w := grown(t, seed, 4, 3)
+		w.targets = []int{0, 1, 3}
+		w.until("a transition", func() bool { return w.nodes[0].group.Descriptor().Joint })
+		w.nodes[0].group.TransferTo(3) // as a node that wants to stop does
+		w.isolate(2)                   // who never hears of it
+		w.targets = []int{0, 1, 3}
+		w.until("the transition has ended", w.settled)
+	}
+}
+
+// Small clusters shrink in peace: from three replicas to one, the leader not the last to stay.
+func TestShrink(t *testing.T) {
+	w := grown(t, 8, 3, 3)
+	c := w.newClient(0)
+	c.expect(":1\r\n", "INCR", key("n"))
+	w.targets = []int{1}
+	w.until("one replica", w.settled)
+	c.expect(":2\r\n", "INCR", key("n"))
+	w.until("the others are destroyed", func() bool { return w.nodes[0].group == nil && w.nodes[2].group == nil })
+}
