@@ -251,6 +251,11 @@ func (c *Core) offered(from ident.NodeID, m *wire.Offer) {
 		decline()
 		return
 	}
+	if p.group.Holds(sink.Position()) {
+		// It was installed before, and the answer got lost: only this one tells the leader where to go on.
+		c.out.Add(from, true, &wire.Verdict{Transfer: m.Transfer, State: wire.Installed})
+		return
+	}
 	if !p.group.Wants(sink.Position()) || p.sink != nil && p.sink.installing {
 		decline()
 		return
@@ -306,7 +311,11 @@ func (c *Core) stepMoves() {
 func (c *Core) stepReceive(in *incoming) {
 	p := in.place
 	if p.group == nil || !p.group.Wants(in.sink.Position()) {
-		c.endIncoming(in, wire.Declined)
+		state := wire.Declined
+		if p.group != nil && p.group.Holds(in.sink.Position()) {
+			state = wire.Installed // the log brought it first
+		}
+		c.endIncoming(in, state)
 		return
 	}
 	data := in.queue[0]

@@ -1,0 +1,454 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quorddb/quord/internal/ident"
+	"github.com/quorddb/quord/internal/registry"
+	"github.com/quorddb/quord/internal/request"
+	"github.com/quorddb/quord/internal/slot"
+	"github.com/quorddb/quord/internal/tablet"
+	"github.com/quorddb/quord/internal/wire"
+)
+
+// A leader that could not answer a process before it died answers the next one of the same node. Taken for the answer
+// to something else, it would acknowledge what never happened.
+func TestAnswerToAnEarlierBoot(t *testing.T) {
+	w := newRing(t, 200, 3)
+	tab := uint32(3)
+	lead := w.leader(tab)
+	var asker, third *node
+	for _, n := range w.nodes {
+		switch {
+		case n == lead:
+		case asker == nil:
+			asker = n
+		default:
+			third = n
+		}
+	}
+	// The asker begins anew, so that its requests have small numbers.
+	w.kill(asker, nil)
+	w.start(asker)
+	w.settled(time.Minute)
+	w.kill(third, nil)
+	w.run(100 * time.Millisecond)
+	before := asker.core.router.nextID
+	for i := range 40 {
+		w.ask(asker, "SET", key(tab), fmt.Sprint("old", i))
+	}
+	first := asker.core.router.nextID - before
+	w.run(1200 * time.Microsecond) // they reach the leader, and no answer comes back
+	w.kill(asker, nil)
+	w.start(asker)
+	w.until(10*time.Second, "its place in the ring", func() bool {
+		return asker.core.router.nextID&(1<<bootShift-1) > 0 && asker.core.live(lead.id)
+	})
+	var calls []*call
+	for i := range int(first) + 40 {
+		calls = append(calls, w.ask(asker, "SET", fmt.Sprintf("{%s}%d", key(tab), i), fmt.Sprint("new", i)))
+	}
+	w.start(third)
+	for i, c := range calls {
+		w.until(10*time.Second, "an answer", c.over)
+		if c.code() != "" {
+			continue
+		}
+		k, want := fmt.Sprintf("{%s}%d", key(tab), i), fmt.Sprint("new", i)
+		if got := w.must(lead, "GET", k); got != fmt.Sprintf("$%d\r\n%s\r\n", len(want), want) {
+			t.Fatalf("SET %s was acknowledged, GET says %q", k, got)
+		}
+	}
+}
+
+// What a node remembers of a tablet's leader is a hint: a wrong one costs a hop, not the request.
+func TestWrongHintIsCorrected(t *testing.T) {
+	w := newRing(t, 201, 5)
+	for tab := range uint32(worldTablets) {
+		for _, n := range w.nodes {
+			p := n.core.places[tab]
+			if p.group != nil {
+				continue
+			}
+			for _, wrong := range w.nodes {
+				if wrong == n {
+					continue
+				}
+				p.leader, p.epoch = wrong.id, 0
+				begun := w.now
+				w.must(n, "SET", key(tab), "x")
+				if took := w.now - begun; took > 100*time.Millisecond {
+					t.Errorf("tablet %d: with a wrong hint a write took %v", tab, took)
+				}
+				if p.leader != w.leader(tab).id {
+					t.Errorf("tablet %d: node %d still takes %s for the leader", tab, n.index, p.leader.Short())
+				}
+			}
+			// And with nothing known at all, the ring is asked.
+			p.leader, p.replicas, p.epoch, p.named = ident.NodeID{}, nil, 0, 0
+			w.must(n, "SET", key(tab), "y")
+		}
+	}
+}
+
+// Replicas move on while a node hears only answers: its list of replicas must follow.
+func TestReplicasFollowAnswers(t *testing.T) {
+	p := &place{}
+	a, b := ident.NodeID{1}, ident.NodeID{2}
+	p.learn(a, 3, []ident.NodeID{a})
+	p.learn(a, 5, nil)
+	p.learn(b, 5, []ident.NodeID{b})
+	if p.leader != b || !slices.Equal(p.replicas, []ident.NodeID{b}) {
+		t.Errorf("leader %s, replicas %v", p.leader.Short(), shorts(p.replicas))
+	}
+	p.learn(a, 4, []ident.NodeID{a})
+	if p.leader != b || p.epoch != 5 {
+		t.Errorf("an older descriptor is believed: %+v", p)
+	}
+}
+
+// A node that is no member yet may ask to be admitted, and nothing else: it reads no data, writes none, and removes
+// nobody.
+func TestStrangerMayOnlyAskToBeAdmitted(t *testing.T) {
+	w := newRing(t, 202, 3)
+	stranger := ident.NodeID{0xee}
+	at := w.leader(System)
+	reply := func(m *wire.Request) (got []wire.Response) {
+		out := wire.NewOutbox()
+		out.Add(at.id, false, m)
+		var frame []byte
+		out.Early(func(_ ident.NodeID, f []byte) { frame = slices.Clone(f) })
+		at.event(func() {
+			if err := at.core.Receive(stranger, frame); err != nil {
+				t.Error(err)
+			}
+			at.core.out.Early(func(to ident.NodeID, f []byte) {
+				if to != stranger {
+					return
+				}
+				if err := wire.Each(slices.Clone(f), func(m any) error {
+					if r, ok := m.(*wire.Response); ok {
+						got = append(got, *r)
+					}
+					return nil
+				}); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+		return got
+	}
+	tab := slices.IndexFunc(at.core.places, func(p *place) bool { return p.led })
+	data := tablet.AppendCommands(nil, []request.Command{{[]byte("SET"), []byte(key(uint32(tab))), []byte("stranger")}})
+	if got := reply(&wire.Request{ID: 1, Tablet: uint32(tab), Write: true, Boot: 1, Number: 1, Low: 1, Commands: data}); len(got) > 0 {
+		t.Errorf("a stranger's write is answered: %+v", got)
+	}
+	b, err := (&registry.Command{Remove: &registry.Remove{ID: w.nodes[1].id, Force: true}}).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	remove := tablet.AppendCommands(nil, []request.Command{{[]byte(systemCommand), b}})
+	got := reply(&wire.Request{ID: 2, Tablet: System, Write: true, Boot: 1, Number: 1, Low: 1, Commands: remove})
+	if len(got) != 1 || got[0].Status != wire.Rejected || !strings.Contains(got[0].Text, "only ask to be admitted") {
+		t.Errorf("a stranger's removal of a member is answered: %+v", got)
+	}
+	w.run(2 * time.Second)
+	if got := w.must(at, "GET", key(uint32(tab))); got != "_\r\n" {
+		t.Errorf("the stranger's value is there: %q", got)
+	}
+	if w.state(w.nodes[1]) != registry.Up {
+		t.Error("the stranger removed a member")
+	}
+	// Nor does it end what others asked.
+	for _, n := range w.nodes {
+		n.event(func() {
+			for id := range uint64(2000) {
+				n.core.response(stranger, &wire.Response{ID: n.boot<<bootShift + id, Status: wire.Done})
+			}
+		})
+	}
+}
+
+// A member that sends nonsense for a tablet gets an error, and nothing of it reaches the log.
+func TestCommandsOfOthersAreChecked(t *testing.T) {
+	w := newRing(t, 203, 1)
+	c := w.nodes[0].core
+	cmd := func(args ...string) []request.Command {
+		var out request.Command
+		for _, a := range args {
+			out = append(out, []byte(a))
+		}
+		return []request.Command{out}
+	}
+	k := key(0)
+	for _, bad := range []struct {
+		tablet uint32
+		write  bool
+		cmds   []request.Command
+	}{
+		{0, true, cmd("NOSUCH", k)},
+		{0, true, cmd("SET", k)},
+		{0, true, cmd("GET", k)},
+		{0, false, cmd("SET", k, "v")},
+		{1, true, cmd("SET", k, "v")},
+		{System, true, cmd("SET", k, "v")},
+		{System, true, cmd(systemCommand)},
+		{0, true, cmd(systemCommand, "x")},
+	} {
+		if err := c.checkCommands(bad.tablet, bad.write, bad.cmds); err == nil {
+			t.Errorf("tablet %d takes %q, write %t", bad.tablet, bad.cmds, bad.write)
+		}
+	}
+	if err := c.checkCommands(0, true, cmd("SET", k, "v")); err != nil {
+		t.Error(err)
+	}
+}
+
+// A read on the goroutine of a client is allowed only while no other node could have acknowledged a write: never once
+// the group has a second voter.
+func TestGateClosesBeforeMembershipGrows(t *testing.T) {
+	w := newWorld(t, 204)
+	n := w.found()
+	w.until(5*time.Second, "the gates are open", func() bool {
+		for tab := range uint32(worldTablets) {
+			if n.core.gates.Load().of[tab].offset.Load() == 0 {
+				return false
+			}
+		}
+		return true
+	})
+	read := func(at *node, tab uint32) bool {
+		c := &call{n: at}
+		c.req = request.Request{Tablet: tab, Commands: []request.Command{{[]byte("GET"), []byte(key(tab))}}, Owner: c}
+		return at.core.TryRead(w.now, &c.req)
+	}
+	for tab := range uint32(worldTablets) {
+		w.must(n, "SET", key(tab), "v")
+		if !read(n, tab) {
+			t.Errorf("tablet %d cannot be read at once by its only replica", tab)
+		}
+	}
+	w.start(w.add(), n)
+	w.start(w.add(), n)
+	end := w.now + 30*time.Second
+	for w.now < end {
+		w.step()
+		for _, n := range w.running() {
+			for tab := range uint32(len(n.core.places)) {
+				if !read(n, tab) {
+					continue
+				}
+				for _, o := range w.running() {
+					if p := o.core.place(tab); o != n && p != nil && p.group != nil && p.group.Initialized() {
+						if r, ok := p.group.Descriptor().Find(o.id); ok && r.Role != tablet.Learner {
+							t.Fatalf("node %d reads tablet %d by itself, and node %d votes in it", n.index, tab, o.index)
+						}
+					}
+				}
+			}
+		}
+	}
+	w.settled(time.Minute)
+	if read(n, 0) || n.core.TryRead(w.now, &request.Request{Tablet: System}) || n.core.TryRead(w.now, &request.Request{Tablet: worldTablets}) {
+		t.Error("a read is answered past a closed gate")
+	}
+}
+
+// Frames get lost while nodes join: every question is asked again, so each still becomes a member.
+func TestJoinUnderLoss(t *testing.T) {
+	for seed := range uint64(*worlds) {
+		w := newWorld(t, 210+seed)
+		w.found()
+		w.loss = 0.3
+		w.start(w.add(), w.nodes[0])
+		w.start(w.add(), w.nodes[0], w.nodes[1])
+		w.run(10 * time.Second)
+		w.loss = 0
+		w.settled(2 * time.Minute)
+	}
+}
+
+// A node dies at every point of its way into the cluster, and comes back: it becomes a member all the same, once.
+func TestCrashWhileJoining(t *testing.T) {
+	for seed := range uint64(*worlds) {
+		w := newRing(t, 220+seed, 2)
+		n := w.add()
+		w.start(n, w.nodes[0])
+		for range 12 {
+			n.crashIn = 1 + w.rng.IntN(12)
+			w.run(time.Duration(w.rng.IntN(1500)) * time.Millisecond)
+			if n.core == nil {
+				w.start(n, w.nodes[0])
+			}
+		}
+		n.crashIn = 0
+		w.settled(2 * time.Minute)
+		if got := len(w.nodes[0].core.registry.Members()); got != 3 {
+			t.Errorf("the cluster has %d members, want 3", got)
+		}
+	}
+}
+
+// Tablets of many chunks move while the connection breaks and the receiver dies: they arrive whole.
+func TestLargeTabletsMove(t *testing.T) {
+	for seed := range uint64(*worlds) {
+		w := newRing(t, 230+seed, 2)
+		value := strings.Repeat("0123456789abcdef", 4<<10) // 64 KiB
+		for i := range 12 * worldTablets {
+			w.must(w.nodes[0], "SET", fmt.Sprint("large", i), value+fmt.Sprint(i))
+		}
+		n := w.add()
+		w.start(n, w.nodes[0])
+		for i := range 10 {
+			w.run(time.Duration(w.rng.IntN(1200)) * time.Millisecond)
+			switch {
+			case n.core == nil:
+				w.start(n, w.nodes[0])
+			case i%2 == 0:
+				n.crashIn = 1 + w.rng.IntN(30)
+			default:
+				for _, o := range w.nodes[:2] {
+					w.hangUp(n, o, silence)
+				}
+			}
+		}
+		n.crashIn = 0
+		if n.core == nil {
+			w.start(n, w.nodes[0])
+		}
+		w.settled(3 * time.Minute)
+		w.run(time.Minute)
+		for _, n := range w.nodes {
+			if len(n.core.moves.in) > 0 || len(n.core.moves.out) > 0 {
+				t.Errorf("node %d: %d snapshots still come and %d go", n.index, len(n.core.moves.in), len(n.core.moves.out))
+			}
+		}
+		// The new node must have all of it: the others go.
+		for i := range 12 * worldTablets {
+			k := fmt.Sprint("large", i)
+			tab := slot.Tablet(slot.Of([]byte(k)), worldTablets)
+			r := tablet.Reading{State: n.store, Time: n.time().Wall}
+			replies, _ := n.core.gates.Load().machines[tab].Read(&r, []request.Command{{[]byte("GET"), []byte(k)}}, nil)
+			if want := value + fmt.Sprint(i); string(replies[0]) != fmt.Sprintf("$%d\r\n%s\r\n", len(want), want) {
+				t.Errorf("the new node holds %d bytes under %s, want %d", len(replies[0]), k, len(want))
+			}
+		}
+	}
+}
+
+// Two nodes that cannot reach each other, while a third reaches both: everybody keeps serving.
+func TestOneBrokenLink(t *testing.T) {
+	for seed := range uint64(*worlds) {
+		w := newRing(t, 240+seed, 3)
+		load := w.load(0, 1, 2)
+		w.sever(w.nodes[0], w.nodes[1])
+		w.run(20 * time.Second)
+		w.heal()
+		w.run(5 * time.Second)
+		load.stop()
+		w.settled(time.Minute)
+		load.check()
+		if load.ok < 10*(load.uncertain+load.refused) {
+			t.Errorf("seed %d: %d ok, %d uncertain, %d refused", seed, load.ok, load.uncertain, load.refused)
+		}
+	}
+}
+
+// A node that stops in peace hands over what it leads, so that its clients' next requests do not wait for an election.
+func TestHandOver(t *testing.T) {
+	w := newRing(t, 250, 3)
+	load := w.load(0, 1)
+	n := w.nodes[2]
+	w.run(time.Second)
+	begun := w.now
+	for left := -1; left != 0; {
+		n.event(func() { left = n.core.HandOver() })
+		w.run(20 * time.Millisecond)
+		if w.now > begun+3*time.Second {
+			t.Fatalf("%d tablets are not handed over\n%s", left, w.describe())
+		}
+	}
+	if took := w.now - begun; took > 500*time.Millisecond {
+		t.Errorf("it took %v", took)
+	}
+	w.run(2 * time.Second)
+	if f := n.core.Figures(); f.Leads > 0 {
+		t.Errorf("it leads %d tablets again", f.Leads)
+	}
+	w.kill(n, nil)
+	w.run(2 * time.Second)
+	load.stop()
+	load.check()
+	if load.uncertain+load.refused > 0 {
+		t.Errorf("%d uncertain, %d refused", load.uncertain, load.refused)
+	}
+}
+
+// What a stopping node has taken ends, each once, with what is certain about it.
+func TestStopEndsWhatIsUnderWay(t *testing.T) {
+	w := newRing(t, 251, 3)
+	n := w.nodes[0]
+	w.kill(w.nodes[1], nil)
+	w.kill(w.nodes[2], nil)
+	var calls []*call
+	for tab := range uint32(worldTablets) {
+		calls = append(calls, w.ask(n, "SET", key(tab), "v"), w.ask(n, "GET", key(tab)))
+	}
+	n.core.Stop(&request.Failure{Code: request.TryAgain, Message: "this node is stopping"})
+	for _, c := range calls {
+		if c.ends != 1 {
+			t.Errorf("a request ended %d times", c.ends)
+		}
+		if !c.req.Write && c.code() != request.TryAgain {
+			t.Errorf("a read ends with %s", c.reply())
+		}
+	}
+	if got := n.core.Figures(); got.Pending != 0 || got.Sending != 0 {
+		t.Errorf("left behind: %+v", got)
+	}
+}
+
+// More than a node can hold is refused at once, and what was taken ends all the same.
+func TestBoundOfWritesToOneTablet(t *testing.T) {
+	w := newRing(t, 252, 3)
+	n := w.nodes[0]
+	w.split(n)
+	var calls []*call
+	for range maxFlight + 10 {
+		calls = append(calls, w.ask(n, "INCR", key(0)))
+	}
+	for _, c := range calls[maxFlight:] {
+		if c.code() != request.TryAgain || c.took > 0 {
+			t.Errorf("beyond the bound: %q after %v", c.reply(), c.took)
+		}
+	}
+	w.until(6*time.Second, "the end of all", func() bool { return !slices.ContainsFunc(calls, func(c *call) bool { return !c.over() }) })
+	w.heal()
+	w.settled(time.Minute)
+	w.must(n, "SET", key(0), "v")
+	w.run(6 * time.Second)
+	if r, p := &n.core.router, n.core.places[0]; len(p.numbers.flight) > 0 || len(r.pending) > 0 || len(r.retries) > 0 ||
+		len(r.deadlines.items) > r.deadlines.head || len(r.attempts.items) > r.attempts.head {
+		t.Errorf("left behind: %d in flight, %+v", len(p.numbers.flight), r)
+	}
+}
+
+// A node that is told that it was removed ends, and says so.
+func TestRemovedWhileRunning(t *testing.T) {
+	w := newRing(t, 253, 4)
+	n := w.nodes[3]
+	w.change(w.nodes[0], registry.Command{Remove: &registry.Remove{ID: n.id, Force: true}})
+	w.run(3 * time.Second)
+	if n.core != nil && n.core.Ready() == nil && len(n.core.Members()) == 4 && len(n.refusals) == 0 {
+		t.Error("the removed node goes on as if nothing had happened")
+	}
+	if n.core == nil && !errors.Is(n.ended, ErrLeft) {
+		t.Errorf("it ended with %v", n.ended)
+	}
+	w.settledBut(n, time.Minute)
+}
