@@ -14,7 +14,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -34,7 +33,7 @@ type options struct {
 	connections int
 	out         string
 	only        string
-	gap         bool
+	gap, doc    bool
 }
 
 func main() {
@@ -47,6 +46,7 @@ func main() {
 	flag.StringVar(&o.out, "out", "", "directory for the results (default bench-results in the repository's root)")
 	flag.StringVar(&o.only, "only", "", "measure only systems whose name contains this")
 	flag.BoolVar(&o.gap, "gap", true, "also kill nodes and measure how long keys cannot be written")
+	flag.BoolVar(&o.doc, "doc", false, "put the figures into doc/performance.md too")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -58,11 +58,11 @@ func main() {
 }
 
 func run(ctx context.Context, o options) error {
+	root, err := cluster.Root()
+	if err != nil {
+		return err
+	}
 	if o.out == "" {
-		root, err := cluster.Root()
-		if err != nil {
-			return err
-		}
 		o.out = filepath.Join(root, "bench-results")
 	}
 	if err := os.MkdirAll(o.out, 0o755); err != nil {
@@ -91,14 +91,18 @@ func run(ctx context.Context, o options) error {
 			return fmt.Errorf("kill -9 under load: %w", err)
 		}
 	}
-	file, err := os.Create(filepath.Join(o.out, "peers.md"))
-	if err != nil {
+	var figures strings.Builder
+	write(&figures, o, results, gaps)
+	path := filepath.Join(o.out, "peers.md")
+	if err := os.WriteFile(path, []byte(figures.String()), 0o644); err != nil {
 		return err
 	}
-	defer file.Close()
-	fmt.Println()
-	write(io.MultiWriter(os.Stdout, file), o, results, gaps)
-	fmt.Printf("\nwritten to %s\n", file.Name())
+	fmt.Printf("\n%s\nwritten to %s\n", figures.String(), path)
+	if o.doc {
+		if err := update(filepath.Join(root, "doc", "performance.md"), figures.String()); err != nil {
+			return err
+		}
+	}
 	return os.RemoveAll(work)
 }
 

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -23,5 +25,28 @@ func TestTable(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no row %q in\n%s", want, out.String())
 		}
+	}
+}
+
+// What a reader loses when this fails: the words around the figures, or the figures.
+func TestUpdate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "performance.md")
+	if err := os.WriteFile(path, []byte("before\n"+figuresBegin+"old\n"+figuresEnd+"after\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, figures := range []string{"| 1 |\n", "| 2 |\n"} {
+		if err := update(path, figures); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(path)
+		if want := "before\n" + figuresBegin + "\n" + figures + "\n" + figuresEnd + "after\n"; err != nil || string(got) != want {
+			t.Errorf("the document is %q, %v; want %q", got, err, want)
+		}
+	}
+	if err := os.WriteFile(path, []byte("no place\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := update(path, "x"); err == nil {
+		t.Error("no complaint about a document without a place for figures")
 	}
 }
