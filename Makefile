@@ -20,7 +20,7 @@ help: ## lists what can be done
 .PHONY: build
 build: ## builds bin/quord
 	@mkdir -p bin
-	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/quord ./cmd/quord
+	go build -ldflags '$(LDFLAGS)' -o bin/quord ./cmd/quord
 
 .PHONY: run
 run: build ## starts a ring of three on loopback (more: make run ARGS='--nodes 5')
