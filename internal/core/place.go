@@ -29,6 +29,7 @@ type place struct {
 	numbers numbers
 	wish    wish
 	sink    *incoming
+	retired uint64        // the last replica that was destroyed here, which the store may not know yet
 	quietAt time.Duration // when this node last wondered whether its replica is still wanted
 }
 
@@ -138,6 +139,7 @@ func (c *Core) drop(p *place) {
 func (c *Core) destroy(p *place) {
 	w := p.group.Destroy()
 	c.tell(Debug, "replica removed", "tablet", p.tablet, "replica", p.group.Replica())
+	p.retired = p.group.Replica()
 	c.drop(p)
 	c.dropSink(p)
 	c.turn.add(w)
@@ -237,7 +239,7 @@ func (c *Core) groupFor(p *place, replica uint64) (*tablet.Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	if replica <= retired {
+	if replica <= max(retired, p.retired) {
 		return nil, fmt.Errorf("tablet %d: a message for replica %d, which was removed", p.tablet, replica)
 	}
 	g, err := tablet.Create(c.groupConfig(p.tablet), replica, c.now.Mono)

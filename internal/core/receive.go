@@ -118,7 +118,7 @@ func (c *Core) who(from ident.NodeID, m *wire.Who) {
 }
 
 // where hears who holds a tablet. A later descriptor that does not name this node's replica means that the group has
-// removed it: descriptors are told only once they are committed.
+// removed it, even one that still takes itself for the leader: descriptors are told only once they are committed.
 func (c *Core) where(m *wire.Where) {
 	p := c.place(m.Tablet)
 	if p == nil || len(m.Descriptor) == 0 {
@@ -130,7 +130,7 @@ func (c *Core) where(m *wire.Where) {
 		return
 	}
 	if g := p.group; g != nil {
-		if _, named := d.Replica(g.Replica()); !named && g.Replica() < d.NextID && d.Epoch > g.Descriptor().Epoch && !g.Leading() {
+		if _, named := d.Replica(g.Replica()); !named && g.Replica() < d.NextID && d.Epoch > g.Descriptor().Epoch {
 			c.destroy(p)
 		}
 	}

@@ -177,19 +177,22 @@ func (d *Descriptor) Append(dst []byte) []byte {
 // DecodeDescriptor reads what Append wrote and returns what follows it.
 func DecodeDescriptor(b []byte) (Descriptor, []byte, error) {
 	r := reader{b: b}
-	d := Descriptor{Epoch: r.uvarint(), NextID: r.uvarint(), Joint: r.byte() == 1}
-	n := r.uvarint()
-	if n > maxReplicas {
+	d := Descriptor{Epoch: r.uvarint(), NextID: r.uvarint()}
+	joint, n := r.byte(), r.uvarint()
+	if joint > 1 || n > maxReplicas {
 		return Descriptor{}, nil, errDescriptor
 	}
+	d.Joint = joint == 1
+	last := uint64(0)
 	for range n {
 		var rep Replica
 		rep.ID = r.uvarint()
 		copy(rep.Node[:], r.bytes(ident.Size))
 		rep.Role = Role(r.byte())
-		if rep.Role < Learner || rep.Role > Outgoing {
-			r.failed = true
+		if rep.Role < Learner || rep.Role > Outgoing || rep.ID <= last || rep.ID >= d.NextID {
+			return Descriptor{}, nil, errDescriptor
 		}
+		last = rep.ID
 		d.Replicas = append(d.Replicas, rep)
 	}
 	if r.failed {

@@ -360,6 +360,11 @@ func (g *Group) Step(now time.Duration, from ident.NodeID, encoded []byte) error
 		if m.GetTerm() >= g.term {
 			g.elect.heard(now)
 		}
+		if m.GetType() == pb.MsgHeartbeat && m.GetCommit() > g.log.last {
+			// The library would end the process: what this replica once acknowledged is not here any more.
+			return fmt.Errorf("tablet %d: replica %d is told of entry %d as its own, but its log ends at %d",
+				g.cfg.Tablet, g.replica, m.GetCommit(), g.log.last)
+		}
 	}
 	if err := g.raft.Step(m); err != nil && !errors.Is(err, raft.ErrStepPeerNotFound) && !errors.Is(err, raft.ErrProposalDropped) {
 		return fmt.Errorf("tablet %d: %w", g.cfg.Tablet, err)
@@ -439,7 +444,9 @@ func DecodeReplies(b []byte) ([][]byte, error) {
 	n := r.count()
 	replies := make([][]byte, 0, min(n, 1024))
 	for range n {
-		replies = append(replies, r.blob())
+		if replies = append(replies, r.blob()); r.failed {
+			break
+		}
 	}
 	if r.failed || len(r.b) != 0 {
 		return nil, errors.New("tablet: damaged replies")

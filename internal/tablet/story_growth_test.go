@@ -3,6 +3,8 @@ package tablet
 import (
 	"testing"
 	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
 )
 
 // A tablet is born once, on one node, and can be read and written there at once: without this a new cluster never
@@ -173,4 +175,41 @@ func TestShrink(t *testing.T) {
 	w.until("one replica", w.settled)
 	c.expect(":2\r\n", "INCR", key("n"))
 	w.until("the others are destroyed", func() bool { return w.nodes[0].group == nil && w.nodes[2].group == nil })
+}
+
+// A leader that was cut off and replaced meanwhile does not cling to what it led: it learns that it was removed, and
+// its node may hold the tablet again.
+func TestARemovedLeaderLetsGo(t *testing.T) {
+	w := grown(t, 9, 4, 3)
+	c := w.newClient(0)
+	c.expect(":1\r\n", "INCR", key("n"))
+	w.isolate(0)
+	w.targets = []int{1, 2, 3}
+	w.until("it is replaced", w.settled)
+	if !w.nodes[0].group.Leading() {
+		t.Fatal("the old leader knows already")
+	}
+	c.guess = 1
+	c.expect(":2\r\n", "INCR", key("n"))
+	w.heal()
+	w.until("its replica is destroyed", func() bool { return w.nodes[0].group == nil })
+	w.targets = []int{0, 1, 2}
+	w.until("it holds the tablet again", w.settled)
+	c.expect(bulk(2), "GET", key("n"))
+	w.mustAgree()
+}
+
+// A replica that has forgotten what it acknowledged refuses to go on; it does not take its node down, which holds a
+// thousand other tablets.
+func TestAForgetfulReplicaEndsNothing(t *testing.T) {
+	w := grown(t, 10, 3, 3)
+	g, err := Create(w.nodes[1].config(), 2, w.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newMessage()
+	m.kind, m.from, m.to, m.term, m.commit = pb.MsgHeartbeat, 1, 2, 2, 5
+	if err := g.Step(w.now, nodeID(0), appendMessage(nil, &m.Message)); err == nil {
+		t.Error("a commit index beyond the log was taken")
+	}
 }

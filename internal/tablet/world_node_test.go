@@ -37,6 +37,7 @@ type node struct {
 	planAt   time.Duration
 	lonely   time.Duration // since when no leader is known
 	led      bool
+	retired  uint64 // the last replica that was destroyed here, which the store may not know yet
 	replicas []ident.NodeID
 	in       *incoming
 	out      map[uint64]*outgoing
@@ -86,7 +87,7 @@ func (n *node) start() {
 	n.group, n.in, n.out, n.led, n.lonely, n.replicas = nil, nil, map[uint64]*outgoing{}, false, n.w.now, nil
 	n.turn = Turn{Out: (*nodeOutbox)(n)}
 	n.must(n.store.Groups(func(stored kv.Group) error { return n.open(stored) }))
-	n.tickAt = n.w.now
+	n.tickAt, n.retired = n.w.now, 0
 	n.beat(n.boot)
 }
 
@@ -277,7 +278,7 @@ func (n *node) where(encoded []byte) {
 		n.w.fatalf("a descriptor has %d bytes too many", len(rest))
 	}
 	if g := n.group; g != nil {
-		if _, named := d.Replica(g.Replica()); !named && g.Replica() < d.NextID && d.Epoch > g.Descriptor().Epoch && !g.Leading() {
+		if _, named := d.Replica(g.Replica()); !named && g.Replica() < d.NextID && d.Epoch > g.Descriptor().Epoch {
 			n.destroy()
 		}
 	}
@@ -287,6 +288,7 @@ func (n *node) destroy() {
 	n.w.logf("node %d destroys replica %d", n.at, n.group.Replica())
 	n.w.destroyed++
 	w := n.group.Destroy()
+	n.retired = n.group.Replica()
 	n.group.Abandon()
 	n.group, n.in = nil, nil
 	n.extra.Log, n.extra.State = append(n.extra.Log, w.Log...), append(n.extra.State, w.State...)
@@ -321,7 +323,7 @@ func (n *node) groupFor(replica uint64) *Group {
 	}
 	retired, err := Retired(n.store, theTablet)
 	n.must(err)
-	if replica <= retired {
+	if replica <= max(retired, n.retired) {
 		return nil
 	}
 	g, err := Create(n.config(), replica, n.w.now)
