@@ -54,11 +54,23 @@ func (c *Core) resume() error {
 		if err := c.ring.Create(c.now.Mono); err != nil {
 			return fmt.Errorf("make the ring: %w", err)
 		}
-	} else if err := c.ring.Revive(c.now.Mono, c.memberIDs()); err != nil {
+	} else if err := c.ring.Revive(c.now.Mono, c.revivers()); err != nil {
 		return fmt.Errorf("join the ring again: %w", err)
 	}
 	c.takeRing()
 	return nil
+}
+
+// revivers are the members that may be in the ring, or may make it anew: one that was called down before this node
+// stopped is not waited for.
+func (c *Core) revivers() []ident.NodeID {
+	var ids []ident.NodeID
+	for _, m := range c.registry.Members() {
+		if m.State != registry.Down || m.ID == c.self {
+			ids = append(ids, m.ID)
+		}
+	}
+	return ids
 }
 
 func (c *Core) makeRing(self *registry.Member) error {

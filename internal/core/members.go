@@ -27,6 +27,7 @@ const (
 type peer struct {
 	up    bool
 	boot  uint64
+	begun uint64        // how many synced writes that boot began with
 	since time.Duration // when up last changed
 	pulse wire.Pulse    // the last one
 	heard time.Duration // when it came; 0: never since it is up
@@ -93,15 +94,15 @@ func (c *Core) memberIDs() []ident.NodeID {
 
 // PeerUp says that a node is connected. A boot other than the last one seen means that it is another process: what
 // the earlier one led has no leader.
-func (c *Core) PeerUp(id ident.NodeID, boot, sequence uint64, wall int64, inCluster bool) {
+func (c *Core) PeerUp(id ident.NodeID, boot, begun uint64, wall int64, inCluster bool) {
 	p := c.peer(id)
 	if c.isMember(id) {
-		c.told(id, boot, sequence)
+		c.begins(id, boot, begun)
 	}
 	if p.boot != 0 && p.boot != boot {
 		c.nodeLost(id)
 	}
-	p.up, p.boot, p.since, p.heard = true, boot, c.now.Mono, 0
+	p.up, p.boot, p.begun, p.since, p.heard = true, boot, begun, c.now.Mono, 0
 	p.pulse = wire.Pulse{Wall: wall}
 	if wall != 0 {
 		p.heard = c.now.Mono
@@ -271,7 +272,8 @@ func (c *Core) pulseIn(from ident.NodeID, m *wire.Pulse) {
 		return
 	}
 	p.pulse, p.heard = *m, c.now.Mono
-	c.told(from, p.boot, m.Sequence)
+	c.begins(from, p.boot, p.begun) // it may have become a member since it connected
+	c.told(from, m.Sequence)
 	if c.registry == nil || m.Revision > c.registry.Revision() {
 		c.out.Add(from, false, wire.Ask{})
 	}

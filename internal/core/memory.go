@@ -9,22 +9,24 @@ import (
 	"github.com/quorddb/quord/internal/kv"
 )
 
-// A node that lost a part of its memory must not vote with what is left. Each counts its synced writes, tells the
-// others how many are on disk, and keeps durably what the others told: one that comes back with an earlier boot or
-// fewer writes is a restored copy, and is refused.
+// A node that lost a part of its memory must not vote with what is left. Each counts its synced writes. When it connects
+// it says with how many its present boot began, and from then on how many are on disk; the others keep that, durably.
+// One that comes back with an earlier boot, or begins a boot with fewer writes than it had told of, is a restored
+// copy; one that claims a boot which began otherwise is a clone. All of them are refused.
 
 var sequenceKey = []byte("nsequence") // the number of synced writes (8 bytes)
 
-const knownPrefix = "np" // "np" node (16): boot, sequence (8 bytes each): what the node told last
+const knownPrefix = "np" // "np" node (16): boot, begun, sequence (8 bytes each): what the node told last
 
 // memory is how far the disks are known to be written.
 type memory struct {
+	begun    uint64 // how many synced Writes there were when this boot began
 	sequence uint64 // of the newest synced Write of this node
 	durable  uint64 // of those that are known to be on disk
 	known    map[ident.NodeID]claim
 }
 
-type claim struct{ boot, sequence uint64 }
+type claim struct{ boot, begun, sequence uint64 }
 
 func (m *memory) load(r kv.Reader) error {
 	m.known = map[ident.NodeID]claim{}
@@ -37,13 +39,15 @@ func (m *memory) load(r kv.Reader) error {
 		return fmt.Errorf("the count of writes: %w", kv.ErrCorrupt)
 	default:
 		m.sequence = binary.BigEndian.Uint64(b)
-		m.durable = m.sequence
+		m.begun, m.durable = m.sequence, m.sequence
 	}
 	lower := []byte(knownPrefix)
 	upper := []byte{lower[0], lower[1] + 1}
 	err = r.Scan(lower, upper, func(k, v []byte) bool {
-		if len(k) == 2+ident.Size && len(v) == 16 {
-			m.known[ident.NodeID(k[2:])] = claim{binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])}
+		if len(k) == 2+ident.Size && len(v) == 24 {
+			m.known[ident.NodeID(k[2:])] = claim{
+				binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:]), binary.BigEndian.Uint64(v[16:]),
+			}
 		}
 		return true
 	})
@@ -59,26 +63,36 @@ func (m *memory) next(w *kv.Write) {
 	w.State = append(w.State, kv.Op{Kind: kv.Set, Key: sequenceKey, Value: binary.BigEndian.AppendUint64(nil, m.sequence)})
 }
 
-// told remembers what a node says of itself.
-func (c *Core) told(id ident.NodeID, boot, sequence uint64) {
+// begins remembers how a boot of another node began.
+func (c *Core) begins(id ident.NodeID, boot, begun uint64) {
 	old := c.memory.known[id]
-	if boot < old.boot || sequence <= old.sequence && boot == old.boot {
-		return
+	if boot > old.boot {
+		c.remember(id, claim{boot, begun, max(begun, old.sequence)})
 	}
-	now := claim{boot, max(sequence, old.sequence)}
-	c.memory.known[id] = now
-	v := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, now.boot), now.sequence)
-	c.turn.extra.State = append(c.turn.extra.State, kv.Op{
-		Kind: kv.Set, Key: append([]byte(knownPrefix), id[:]...), Value: v,
-	})
 }
 
-// Sequence returns how many synced writes of this node are on disk, over all its boots.
-func (c *Core) Sequence() uint64 { return c.memory.durable }
+// told remembers how many writes of another node are on disk.
+func (c *Core) told(id ident.NodeID, sequence uint64) {
+	if k := c.memory.known[id]; sequence > k.sequence {
+		k.sequence = sequence
+		c.remember(id, k)
+	}
+}
 
-// Admits says whether a node may connect that claims this cluster, boot and sequence: not one of another cluster, not
+func (c *Core) remember(id ident.NodeID, k claim) {
+	c.memory.known[id] = k
+	v := binary.BigEndian.AppendUint64(nil, k.boot)
+	v = binary.BigEndian.AppendUint64(v, k.begun)
+	v = binary.BigEndian.AppendUint64(v, k.sequence)
+	c.turn.extra.State = append(c.turn.extra.State, kv.Op{Kind: kv.Set, Key: append([]byte(knownPrefix), id[:]...), Value: v})
+}
+
+// Begun returns with how many synced writes this boot of the node began.
+func (c *Core) Begun() uint64 { return c.memory.begun }
+
+// Admits says whether a node may connect that claims this cluster, boot, and writes at the beginning of the boot: not one of another cluster, not
 // one that was removed, and not one that knows less than it once did.
-func (c *Core) Admits(id ident.NodeID, cluster ident.ClusterID, boot, sequence uint64) error {
+func (c *Core) Admits(id ident.NodeID, cluster ident.ClusterID, boot, begun uint64) error {
 	own := c.Cluster()
 	if !own.IsZero() && !cluster.IsZero() && own != cluster {
 		return fmt.Errorf("it belongs to cluster %s, this node to cluster %s: rings of two clusters never merge", cluster, own)
@@ -92,8 +106,10 @@ func (c *Core) Admits(id ident.NodeID, cluster ident.ClusterID, boot, sequence u
 	switch {
 	case boot < old.boot:
 		return fmt.Errorf("node %s has come back with boot %d after boot %d was seen: its data directory has gone back in time (a restored or cloned copy); start it with an empty one, as a new node", id, boot, old.boot)
-	case sequence < old.sequence:
-		return fmt.Errorf("node %s has come back with %d writes on disk after it had told of %d: its data directory has gone back in time (a restored or cloned copy); start it with an empty one, as a new node", id, sequence, old.sequence)
+	case boot > old.boot && begun < old.sequence:
+		return fmt.Errorf("node %s has come back with %d writes on disk after it had told of %d: its data directory has gone back in time (a restored or cloned copy); start it with an empty one, as a new node", id, begun, old.sequence)
+	case boot == old.boot && begun != old.begun:
+		return fmt.Errorf("node %s claims boot %d, which began with %d writes on disk and not with %d: its data directory is a copy; start it with an empty one, as a new node", id, boot, old.begun, begun)
 	}
 	return nil
 }

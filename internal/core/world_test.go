@@ -320,7 +320,7 @@ func (w *world) shake(a, b *node) {
 	x, y := a.core, b.core
 	for _, side := range [][2]*node{{a, b}, {b, a}} {
 		me, other := side[0], side[1]
-		if err := me.core.Admits(other.id, other.core.Cluster(), other.boot, other.core.Sequence()); err != nil {
+		if err := me.core.Admits(other.id, other.core.Cluster(), other.boot, other.core.Begun()); err != nil {
 			other.refusals = append(other.refusals, err.Error())
 			return
 		}
@@ -330,7 +330,7 @@ func (w *world) shake(a, b *node) {
 		if me.core == nil || other.core != c {
 			return
 		}
-		boot, seq, in := other.boot, c.Sequence(), !c.Cluster().IsZero()
+		boot, seq, in := other.boot, c.Begun(), !c.Cluster().IsZero()
 		me.event(func() { me.core.PeerUp(other.id, boot, seq, other.time().Wall, in) })
 	}
 	up(a, b, y)

@@ -46,7 +46,7 @@ func (l links) hello(address string, boot uint64) peer.Hello {
 		Address: address,
 	}
 	l.worker.on(context.Background(), func(c *core.Core) {
-		h.Cluster, h.Sequence = c.Cluster(), c.Sequence()
+		h.Cluster, h.Sequence = c.Cluster(), c.Begun()
 		h.WallMillis = time.Now().UnixMilli()
 	})
 	return h

@@ -77,11 +77,6 @@ func (l *raftLog) truncate(to kv.Position) {
 	}
 }
 
-// reset says that the log is empty and begins after to.
-func (l *raftLog) reset(to kv.Position) {
-	l.start, l.last, l.tail, l.bytes = to, to.Index, nil, 0
-}
-
 // InitialState implements raft.Storage.
 func (l *raftLog) InitialState() (*pb.HardState, *pb.ConfState, error) {
 	return &pb.HardState{Term: &l.hard.Term, Vote: &l.hard.Vote, Commit: &l.hard.Commit}, l.conf(), nil
