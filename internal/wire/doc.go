@@ -22,5 +22,6 @@
 //	Chunk      transfer, sequence number from 1, then a chunk of a snapshot
 //	Verdict    transfer, sequence number up to which all is stored, state (1 byte): what the receiver says
 //
-// Unknown kinds are skipped: a newer node may say more. The package is pure.
+// A newer node may say more: unknown kinds are skipped, and so is what follows the fields above in the body of a Pulse,
+// Ask, Who or Verdict. Every other byte too many or too few is damage. The package is pure.
 package wire
