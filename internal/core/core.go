@@ -207,6 +207,7 @@ func (c *Core) tell(level Level, text string, attrs ...any) {
 func (c *Core) fail(err error) {
 	if c.fatal == nil {
 		c.fatal = err
+		c.gates.Store(nil) // what is in the store may not be on the disk
 		c.tell(Error, "the node stops serving", "error", err)
 	}
 }

@@ -77,6 +77,7 @@ func (c *Core) HandOver() int {
 
 // Stop ends all requests: the node takes no more turns.
 func (c *Core) Stop(f *request.Failure) {
+	c.gates.Store(nil)
 	for _, q := range c.router.pending {
 		if q.req.Write && (q.maybe || !q.asked.IsZero()) {
 			c.finish(q, nil, q.uncertain("the node that took it is stopping"))

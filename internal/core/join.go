@@ -346,17 +346,22 @@ func (c *Core) tickLeave() {
 	})
 }
 
-// ErrLeft is what a node ends with when it has left its cluster, or was removed from it.
+// ErrLeft is what a node ends with when it has left its cluster.
 var ErrLeft = errors.New("this node has left the cluster")
 
 func (c *Core) removed() {
 	if c.member.phase == phaseGone {
 		return
 	}
+	wanted := c.member.phase == phaseLeaving
 	c.member.phase = phaseGone
 	if done := c.member.left; done != nil {
 		c.member.left = nil
 		done(nil)
+	}
+	if !wanted {
+		c.fail(fmt.Errorf("this node was removed from cluster %s for good; start it with an empty data directory to join as a new node", c.Cluster()))
+		return
 	}
 	c.tell(Info, "this node is no member of the cluster any more")
 	if c.fatal == nil {

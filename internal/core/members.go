@@ -176,7 +176,11 @@ func (c *Core) adoptRegistry(reg *registry.Registry) {
 	if reg.Cluster().IsZero() || c.registry != nil && reg.Revision() <= c.registry.Revision() {
 		return
 	}
+	old := c.registry
 	c.registry = reg
+	if old != nil {
+		c.partFrom(old)
+	}
 	c.turn.extra.State = append(c.turn.extra.State, kv.Op{Kind: kv.Set, Key: cachedKey, Value: reg.Encode()})
 	c.noteDown()
 	for id := range c.peers {
@@ -191,6 +195,16 @@ func (c *Core) adoptRegistry(reg *registry.Registry) {
 		}
 	} else if ok {
 		c.member.state(c, self.State)
+	}
+}
+
+// partFrom tells the nodes that the registry no longer names that it does not, while there is a connection: nobody
+// will talk to them afterwards.
+func (c *Core) partFrom(old *registry.Registry) {
+	for _, m := range old.Members() {
+		if _, stays := c.registry.Member(m.ID); !stays && m.ID != c.self && c.live(m.ID) {
+			c.out.Add(m.ID, false, &wire.Registry{Encoded: c.registry.Encode()})
+		}
 	}
 }
 

@@ -53,6 +53,7 @@ type node struct {
 	seeds    []*node
 	core     *Core // nil while no process runs
 	calls    map[*call]bool
+	parting  map[*node]bool
 	crashIn  int   // turns with a synced write until the power is cut in the middle of one; 0: never
 	ended    error // why the last process ended by itself
 	refusals []string
@@ -71,7 +72,9 @@ const (
 	// hangUp is how soon the others notice that a process is gone, silence how soon they notice a cut.
 	hangUp  = 2 * time.Millisecond
 	silence = time.Second
-	epoch   = int64(1_700_000_000_000)
+	// partAfter is how long the connection to a node that was removed is kept.
+	partAfter = time.Second
+	epoch     = int64(1_700_000_000_000)
 )
 
 func newWorld(t testing.TB, seed uint64) *world {
@@ -101,7 +104,7 @@ func (w *world) add() *node {
 	binary.BigEndian.PutUint64(label[8:], w.rng.Uint64())
 	seed := sha256.Sum256(label[:])
 	key := ed25519.NewKeyFromSeed(seed[:]).Public().(ed25519.PublicKey)
-	n := &node{w: w, index: i, key: key, id: ident.NodeOf(key), store: memstore.New(), calls: map[*call]bool{}}
+	n := &node{w: w, index: i, key: key, id: ident.NodeOf(key), store: memstore.New(), calls: map[*call]bool{}, parting: map[*node]bool{}}
 	n.move(0)
 	w.nodes = append(w.nodes, n)
 	return n
@@ -308,8 +311,9 @@ func (w *world) connect(n *node) {
 	}
 	if reg := c.Registry(); reg != nil { // those that are no members any more are hung up on
 		for _, o := range w.nodes {
-			if _, gone := reg.Removed(o.id); gone && w.conn(n, o) != nil {
-				w.hangUp(n, o, hangUp)
+			if _, gone := reg.Removed(o.id); gone && w.conn(n, o) != nil && !n.parting[o] {
+				n.parting[o] = true
+				w.after(partAfter, func() { w.hangUp(n, o, hangUp) })
 			}
 		}
 	}

@@ -117,12 +117,13 @@ type worker struct {
 
 	revision uint64 // of the registry that the connections follow
 	kept     map[ident.NodeID]bool
+	parting  map[ident.NodeID]time.Duration // those to part from, and when
 	frames   func(to ident.NodeID, frame []byte)
 	unsent   uint64
 }
 
 func newWorker(c *core.Core, s kv.Store, log *slog.Logger) *worker {
-	w := &worker{core: c, store: s, log: log, done: make(chan struct{}), kept: map[ident.NodeID]bool{}}
+	w := &worker{core: c, store: s, log: log, done: make(chan struct{}), kept: map[ident.NodeID]bool{}, parting: map[ident.NodeID]time.Duration{}}
 	w.inbox.init()
 	w.frames = func(to ident.NodeID, frame []byte) {
 		if err := w.net.Send(to, frame); err != nil && !errors.Is(err, peer.ErrNoConnection) {
@@ -224,7 +225,9 @@ func (w *worker) turns() error {
 		w.core.Persisted(w.frames)
 	}
 	w.report()
-	w.follow()
+	at := monotonic()
+	w.follow(at)
+	w.part(at)
 	if err := w.core.Err(); err != nil {
 		return err
 	}
@@ -239,7 +242,7 @@ func (w *worker) report() {
 }
 
 // follow keeps connections to the members of the newest registry, and to no others.
-func (w *worker) follow() {
+func (w *worker) follow(at time.Duration) {
 	reg := w.core.Registry()
 	if reg == nil || reg.Revision() == w.revision {
 		return
@@ -254,10 +257,27 @@ func (w *worker) follow() {
 	}
 	for id := range w.kept {
 		if !wanted[id] {
-			w.net.DropPeer(id)
+			w.parting[id] = at + partAfter
 		}
 	}
 	w.kept = wanted
+}
+
+// partAfter is how long the connection to a node that was removed is kept: the answer to its leaving, and the
+// registry without it, are on their way.
+const partAfter = time.Second
+
+// part ends the connections to nodes that are no members any more.
+func (w *worker) part(at time.Duration) {
+	for id, until := range w.parting {
+		switch {
+		case w.kept[id]:
+			delete(w.parting, id)
+		case at >= until:
+			delete(w.parting, id)
+			w.net.DropPeer(id)
+		}
+	}
 }
 
 // drain ends what came too late.
