@@ -119,7 +119,8 @@ func (g *Group) jitter(d time.Duration) time.Duration {
 // NodeLost says that the connection to a node has ended, or that it came back as another process: if it led this
 // group, a campaign is due. It reports whether that is so.
 func (g *Group) NodeLost(now time.Duration, node ident.NodeID, rank int) bool {
-	if l, ok := g.Leader(); !ok || l != node || g.leading {
+	// What the library knows of its leader may be newer than what the last turn saw.
+	if l, ok := g.node(g.raft.BasicStatus().Lead); !ok || l != node || g.leading {
 		return false
 	}
 	g.forgetLeader()

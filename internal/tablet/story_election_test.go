@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quorddb/quord/internal/kv"
 	"github.com/quorddb/quord/internal/request"
 	pb "go.etcd.io/raft/v3/raftpb"
 )
@@ -200,5 +201,52 @@ func TestARestartDoesNotForgetTheGroup(t *testing.T) {
 		w.until("three voters", w.settled)
 		c.expect(bulk(2), "GET", key("n"))
 		w.mustAgree()
+	}
+}
+
+// Whatever a replica has promised is on its disk when the promise leaves: a vote, and the entries that it says it
+// holds. A node that promised too early and lost its power would vote twice, or take back what a client was told.
+func TestPromisesAreOnDisk(t *testing.T) {
+	for seed := uint64(1); seed <= 16; seed++ {
+		w := grown(t, seed, 3, 3)
+		c := w.newClient(0)
+		c.ended = func(*operation) { c.begin("INCR", key("n")) }
+		c.begin("INCR", key("n"))
+		left := w.rng.IntN(30)
+		checked := false
+		w.promise = func(n *node, m *pb.Message) {
+			vote := m.GetType() == pb.MsgVoteResp && !m.GetReject()
+			ack := m.GetType() == pb.MsgAppResp && !m.GetReject() && seed%2 == 0
+			if checked || !vote && !ack {
+				return
+			}
+			if left--; !vote && left > 0 {
+				return
+			}
+			checked = true
+			n.store = n.store.Crash(nil)
+			if err := n.store.Groups(func(g kv.Group) error {
+				switch {
+				case g.Hard.Term < m.GetTerm():
+					w.fatalf("node %d answered in term %d and has %d on disk", n.at, m.GetTerm(), g.Hard.Term)
+				case vote && g.Hard.Vote != m.GetTo():
+					w.fatalf("node %d gave its vote to %d and has %d on disk", n.at, m.GetTo(), g.Hard.Vote)
+				case ack && g.Last < m.GetIndex():
+					w.fatalf("node %d acknowledged entry %d, its log on disk ends at %d", n.at, m.GetIndex(), g.Last)
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			n.up, n.group = false, nil
+		}
+		w.pass(time.Second)
+		if seed%2 == 1 {
+			w.nodes[0].crash()
+		}
+		w.pass(time.Second)
+		if !checked {
+			t.Errorf("seed %d: nothing was promised", seed)
+		}
 	}
 }

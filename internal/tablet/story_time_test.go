@@ -14,7 +14,7 @@ import (
 // A key whose time has passed is gone for good: once a leader has said so no later leader shows it again, whatever
 // its clock says.
 func TestExpiredStaysExpired(t *testing.T) {
-	for seed := uint64(1); seed <= 30; seed++ {
+	for seed := uint64(1); seed <= 10; seed++ {
 		w := grown(t, seed, 3, 3)
 		w.targets = nil
 		for _, n := range w.nodes {
@@ -151,12 +151,13 @@ func TestCatchingUpBySnapshot(t *testing.T) {
 // A crash in the middle of receiving or moving a snapshot costs time, never data, wherever it strikes.
 func TestCrashDuringASnapshot(t *testing.T) {
 	moves := 0
-	for seed := uint64(1); seed <= 60; seed++ {
+	for seed := uint64(1); seed <= 30; seed++ {
 		w := grown(t, seed, 3, 3)
 		w.chunk, w.move = 300, 200
+		w.truncateAt(20)
 		c := w.newClient(0)
 		w.nodes[2].crash()
-		for i := range 5 * truncateThreshold {
+		for i := range 5 * 20 {
 			c.expect("+OK\r\n", "SET", key(fmt.Sprint(i%40)), fmt.Sprint(i))
 		}
 		w.nodes[2].restart()

@@ -66,7 +66,7 @@ type operation struct {
 }
 
 // uncertain reports whether the operation may have been carried out without an answer.
-func (o *operation) uncertain() bool { return o.failed != "" && o.maybe }
+func (o *operation) uncertain() bool { return o.failed != "" && o.write && o.maybe }
 
 func (w *world) newSource() *source {
 	return &source{id: nodeID(100 + w.rng.IntN(1<<20)), boot: 1}
@@ -128,8 +128,13 @@ func (o *operation) try() {
 	o.attempt++
 	attempt := o.attempt
 	to := c.guess
-	if to < 0 || attempt > 3 {
-		to = c.w.rng.IntN(len(c.w.nodes))
+	for range 10 {
+		if to >= 0 && c.w.nodes[to].up && attempt%4 != 0 {
+			break
+		}
+		if to = c.w.rng.IntN(len(c.w.nodes)); c.w.nodes[to].up {
+			break
+		}
 	}
 	origin := Origin{}
 	if o.write {

@@ -150,7 +150,9 @@ func (n *node) crashKeeping(keep func(unsynced int) int) {
 	n.up, n.group = false, nil
 	n.store = n.store.Crash(keep)
 	for _, other := range n.w.nodes {
-		n.w.after(n.w.delay(), func() { other.miss(n.at) })
+		// The end of a connection is noticed after all that came over it.
+		end := max(n.w.now+n.w.delay(), n.w.latest[[2]int{n.at, other.at}])
+		n.w.after(end-n.w.now, func() { other.miss(n.at) })
 	}
 }
 
@@ -386,6 +388,13 @@ func (n *node) work() {
 		n.after = nil
 		for _, fn := range after {
 			fn()
+		}
+		for _, p := range n.late {
+			if n.w.promise != nil {
+				m, err := decodeMessage(p.encoded)
+				n.must(err)
+				n.w.promise(n, m)
+			}
 		}
 		n.flush(&n.late)
 		n.work()

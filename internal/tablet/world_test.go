@@ -12,6 +12,7 @@ import (
 
 	"github.com/quorddb/quord/internal/ident"
 	"github.com/quorddb/quord/internal/slot"
+	pb "go.etcd.io/raft/v3/raftpb"
 )
 
 // The world that the tests of this package share: a few nodes, each with a disk whose power can be cut, that hold
@@ -71,7 +72,8 @@ type world struct {
 	// The network. loss and twice are chances, slowest the longest delay of a message.
 	loss, twice float64
 	slowest     time.Duration
-	cut         map[[2]int]bool // from, to
+	cut         map[[2]int]bool          // from, to
+	latest      map[[2]int]time.Duration // when the last of what is under way arrives
 
 	// What the tablet is meant to look like. The leader plans towards targets while there are any.
 	targets []int
@@ -80,6 +82,9 @@ type world struct {
 	chunk    int
 	move     int
 	truncate uint64
+
+	// promise, where a test sets it, sees each message that had to wait for the disk, as it leaves.
+	promise func(n *node, m *pb.Message)
 
 	transfers uint64
 	// What must hold at all times.
@@ -94,7 +99,7 @@ type world struct {
 func newWorld(t testing.TB, seed uint64, n int) *world {
 	w := &world{
 		TB: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), slowest: 2 * time.Millisecond,
-		cut: map[[2]int]bool{}, leaders: map[uint64]int{}, heads: map[uint64]uint64{}, times: map[uint64]int64{},
+		cut: map[[2]int]bool{}, latest: map[[2]int]time.Duration{}, leaders: map[uint64]int{}, heads: map[uint64]uint64{}, times: map[uint64]int64{},
 		chunk: 4 << 10, truncate: truncateThreshold, move: moveBytes,
 	}
 	for i := range n {
@@ -183,7 +188,9 @@ func (w *world) send(from, to int, fn func()) {
 	}
 	boot := w.nodes[to].boot
 	for range times {
-		w.after(w.delay(), func() {
+		delay := w.delay()
+		w.latest[[2]int{from, to}] = max(w.latest[[2]int{from, to}], w.now+delay)
+		w.after(delay, func() {
 			// A connection ends with the process at its end, and what was on it is gone.
 			if n := w.nodes[to]; n.up && n.boot == boot && !w.cut[[2]int{from, to}] {
 				n.do(fn)
@@ -240,6 +247,16 @@ func (w *world) isolate(a int) {
 func (w *world) heal() {
 	w.logf("heal")
 	w.cut, w.loss, w.twice, w.slowest = map[[2]int]bool{}, 0, 0, 2*time.Millisecond
+}
+
+// truncateAt makes logs so short that snapshots are common.
+func (w *world) truncateAt(entries uint64) {
+	w.truncate = entries
+	for _, n := range w.nodes {
+		if n.group != nil {
+			n.group.truncateAt = entries
+		}
+	}
 }
 
 // leader returns the node that serves with the highest term, nil where none does.
