@@ -445,3 +445,76 @@ func TestRemovedWhileRunning(t *testing.T) {
 	}
 	w.settled(time.Minute)
 }
+
+// A cluster may shrink to one node: the one that stays then needs nobody.
+func TestLeaveTwoToOne(t *testing.T) {
+	w := newRing(t, 254, 2)
+	for tab := range uint32(worldTablets) {
+		w.must(w.nodes[1], "SET", key(tab), "v")
+	}
+	gone := w.nodes[1]
+	gone.event(func() { gone.core.Leave(func(error) {}) })
+	w.until(time.Minute, "the node has left", func() bool { return gone.core == nil })
+	w.settled(time.Minute)
+	for tab := range uint32(worldTablets) {
+		if got := w.must(w.nodes[0], "GET", key(tab)); got != "$1\r\nv\r\n" {
+			t.Errorf("tablet %d: %q", tab, got)
+		}
+	}
+}
+
+// A node dies while it leaves: when it is back it has left in the end, or is up again, and nothing in between.
+func TestCrashWhileLeaving(t *testing.T) {
+	for seed := range uint64(*worlds) {
+		w := newRing(t, 260+seed, 4)
+		load := w.load(0, 1, 2)
+		gone := w.nodes[3]
+		gone.event(func() { gone.core.Leave(func(error) {}) })
+		for range 3 {
+			if gone.core == nil {
+				break
+			}
+			gone.crashIn = 1 + w.rng.IntN(40)
+			w.run(time.Duration(w.rng.IntN(4000)) * time.Millisecond)
+			if gone.core == nil && gone.ended == nil {
+				w.start(gone)
+			}
+		}
+		gone.crashIn = 0
+		w.run(10 * time.Second)
+		load.stop()
+		switch w.state(gone) {
+		case registry.Removed:
+			if gone.core != nil {
+				w.settledBut(gone, time.Minute)
+				break
+			}
+			w.settled(time.Minute)
+		default:
+			if gone.core == nil {
+				t.Fatalf("a member does not run: %v", gone.ended)
+			}
+			w.settled(time.Minute)
+		}
+		load.check()
+	}
+}
+
+// The leader of the system group alone cannot reach a node. The registry may call it down and up again, but not so
+// often that nobody gets anything else done.
+func TestRegistryDoesNotFlap(t *testing.T) {
+	w := newRing(t, 270, 3)
+	lead := w.leader(System)
+	other := w.nodes[0]
+	if other == lead {
+		other = w.nodes[1]
+	}
+	before := lead.core.registry.Revision()
+	w.sever(lead, other)
+	w.run(30 * time.Second)
+	if n := w.leader(System).core.registry.Revision() - before; n > 30 {
+		t.Errorf("the registry changed %d times in 30 s", n)
+	}
+	w.heal()
+	w.settled(time.Minute)
+}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -54,12 +55,16 @@ func newMachine(t testing.TB) *machine {
 // freeAddr returns an address of loopback that nobody listens on.
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 { // outside of the range from which outgoing connections take theirs
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(18000)))
+		if err != nil {
+			continue
+		}
+		defer l.Close()
+		return l.Addr().String()
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no free port")
+	return ""
 }
 
 // config returns the settings of a node with few tablets.
@@ -214,6 +219,7 @@ func (l *logbook) String() string {
 
 // One process: what was acknowledged is there after a restart, and nothing of a node outlives Close.
 func TestOneNode(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	m.start("--init")
 	banner := m.node.Banner()
@@ -239,6 +245,7 @@ func TestOneNode(t *testing.T) {
 
 // Three processes: any serves any key; one stops in peace and clients of the others wait for nobody; one leaves.
 func TestThreeNodes(t *testing.T) {
+	t.Parallel()
 	ms := []*machine{newMachine(t), newMachine(t), newMachine(t)}
 	ms[0].start("--init")
 	ms[1].start("--join", ms[0].peer)
@@ -305,6 +312,7 @@ func TestThreeNodes(t *testing.T) {
 
 // All nodes stop and start again: the ring is there again, with all data.
 func TestRestartOfAll(t *testing.T) {
+	t.Parallel()
 	ms := []*machine{newMachine(t), newMachine(t), newMachine(t)}
 	ms[0].start("--init")
 	ms[1].start("--join", ms[0].peer)
@@ -341,6 +349,7 @@ func TestRestartOfAll(t *testing.T) {
 
 // A node may be started before the one that it joins.
 func TestJoinWaits(t *testing.T) {
+	t.Parallel()
 	first, second := newMachine(t), newMachine(t)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -463,6 +472,7 @@ func TestLostOrDamagedKey(t *testing.T) {
 
 // The node of one cluster that is pointed at another one stays what it is, and both say why.
 func TestOtherCluster(t *testing.T) {
+	t.Parallel()
 	one, other := newMachine(t), newMachine(t)
 	one.start("--init")
 	other.start("--init")
@@ -484,6 +494,7 @@ func TestOtherCluster(t *testing.T) {
 
 // A node at another address is the same node.
 func TestOtherAddress(t *testing.T) {
+	t.Parallel()
 	ms := []*machine{newMachine(t), newMachine(t), newMachine(t)}
 	ms[0].start("--init")
 	ms[1].start("--join", ms[0].peer)
