@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	seeds     = flag.Int("seeds", 9, "how many random histories to check for linearizability")
+	seeds     = flag.Int("seeds", 6, "how many random histories to check for linearizability")
 	firstSeed = flag.Uint64("seed", 1, "the first seed of the random histories")
 )
 
@@ -71,7 +71,7 @@ func history(t *testing.T, seed uint64, replicas int) {
 		p.next(c)
 	}
 	p.trouble()
-	w.pass(15 * time.Second)
+	w.pass(12 * time.Second)
 	p.open = false
 	w.heal()
 	for _, n := range w.nodes {

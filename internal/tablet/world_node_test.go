@@ -37,6 +37,7 @@ type node struct {
 	planAt   time.Duration
 	lonely   time.Duration // since when no leader is known
 	led      bool
+	checked  uint64 // the last entry after which its head was compared
 	retired  uint64 // the last replica that was destroyed here, which the store may not know yet
 	replicas []ident.NodeID
 	in       *incoming
@@ -87,7 +88,7 @@ func (n *node) start() {
 	n.group, n.in, n.out, n.led, n.lonely, n.replicas = nil, nil, map[uint64]*outgoing{}, false, n.w.now, nil
 	n.turn = Turn{Out: (*nodeOutbox)(n)}
 	n.must(n.store.Groups(func(stored kv.Group) error { return n.open(stored) }))
-	n.tickAt, n.retired = n.w.now, 0
+	n.tickAt, n.retired, n.checked = n.w.now, 0, 0
 	n.beat(n.boot)
 }
 
@@ -372,9 +373,9 @@ func (n *node) work() {
 	n.w.check(n)
 	n.turn.Applied()
 	n.busy = true
-	boot, disk := n.boot, time.Duration(0)
+	boot, disk := n.boot, 20*time.Microsecond
 	if sync {
-		disk = 100*time.Microsecond + time.Duration(n.w.rng.Int64N(int64(2*time.Millisecond)))
+		disk += 100*time.Microsecond + time.Duration(n.w.rng.Int64N(int64(2*time.Millisecond)))
 	}
 	n.w.after(disk, func() {
 		if n.boot != boot || !n.up {

@@ -340,9 +340,10 @@ func (w *world) check(n *node) {
 		w.leaders[g.Term()] = n.at
 	}
 	b, err := n.store.Get(headKey(theTablet))
-	if err != nil {
+	if err != nil || g.Applied() == n.checked {
 		return
 	}
+	n.checked = g.Applied()
 	h, err := decodeHead(b)
 	if err != nil {
 		w.fatalf("node %d: %v", n.at, err)

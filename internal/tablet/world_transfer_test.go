@@ -138,10 +138,10 @@ func (n *node) verdictIn(transfer, seq uint64, state int) {
 func (n *node) chunkIn(from int, transfer, replica uint64, head []byte, seq uint64, chunk []byte) {
 	in := n.in
 	if in == nil || in.transfer != transfer {
-		if in != nil && in.installing || seq != 1 {
+		if in != nil && in.installing {
 			return
 		}
-		if n.group == nil || n.group.Replica() != replica {
+		if seq != 1 || n.group == nil || n.group.Replica() != replica {
 			n.verdict(from, transfer, seq, declined)
 			return
 		}
