@@ -29,7 +29,7 @@ type counter struct {
 	busy  bool
 }
 
-const loadCounters = 24 // enough that each tablet has some
+const loadCounters = 16
 
 // load starts clients that ask the nodes given, one request for each counter at a time.
 func (w *world) load(nodes ...int) *load {
@@ -47,7 +47,7 @@ func (l *load) next(c *counter) {
 		return
 	}
 	n := l.w.nodes[l.nodes[l.w.rng.IntN(len(l.nodes))]]
-	again := func() { l.w.after(time.Duration(1+l.w.rng.IntN(100))*time.Millisecond, func() { l.next(c) }) }
+	again := func() { l.w.after(time.Duration(1+l.w.rng.IntN(150))*time.Millisecond, func() { l.next(c) }) }
 	if n.core == nil {
 		again()
 		return

@@ -12,7 +12,7 @@ import (
 	"github.com/quorddb/quord/internal/request"
 )
 
-var worlds = flag.Int("worlds", 2, "how many seeds each story under load is told with")
+var worlds = flag.Int("worlds", 1, "how many seeds each story under load is told with")
 
 // Three nodes started one after the other become one ring, and any of them serves any key.
 func TestThreeNodes(t *testing.T) {

@@ -248,7 +248,10 @@ func (n *Node) awaitMember(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-n.worker.done:
-			return n.Wait()
+			if n.worker.cause != nil {
+				return n.worker.cause // ErrLeft too: there is no node to return
+			}
+			return errStopping
 		case <-time.After(tickEvery):
 		}
 	}
