@@ -100,14 +100,11 @@ func (g *Group) leaveJoint() {
 	}
 }
 
-// schedule sets the time of the next campaign: no earlier than the leases that others may hold have ended. Who has
-// just started gives a leader that there may be the time for a heartbeat.
+// schedule sets the time of the next campaign: no earlier than the leases that others may hold have ended.
 func (e *election) schedule(g *Group, now time.Duration, rank int) {
 	at := max(now, e.started+g.cfg.Timing.Lease)
 	if e.everHeard {
 		at = max(at, e.lastHeard+g.cfg.Timing.Lease)
-	} else {
-		at = max(at, e.started+g.cfg.Timing.Heartbeat+g.cfg.Timing.Stagger)
 	}
 	e.campaignAt = at + time.Duration(rank)*g.cfg.Timing.Stagger + g.jitter(g.cfg.Timing.Stagger/2)
 }

@@ -92,7 +92,7 @@ func (g *Group) Plan(now time.Duration, targets []ident.NodeID, live, able func(
 	if n := min(len(missing), max(add, 0), max(1, len(targets)-len(voters)-len(ready)-len(behind))); n > 0 {
 		return g.add(missing[:n])
 	}
-	if step, why, ok := g.promote(voters, ready, behind, surplus, missing, len(targets)); ok {
+	if step, why, ok := g.promote(voters, ready, behind, surplus, missing, len(targets), live); ok {
 		return step, why
 	}
 	if len(behind) > 0 {
@@ -105,7 +105,9 @@ func (g *Group) Plan(now time.Duration, targets []ident.NodeID, live, able func(
 }
 
 // promote makes voters of learners that have caught up and drops as many replicas that are not wanted any more.
-func (g *Group) promote(voters, ready, behind, surplus []Replica, missing []ident.NodeID, want int) (Step, string, bool) {
+func (g *Group) promote(
+	voters, ready, behind, surplus []Replica, missing []ident.NodeID, want int, live func(ident.NodeID) bool,
+) (Step, string, bool) {
 	self := func(r Replica) bool { return r.ID == g.replica }
 	var out []Replica
 	switch {
@@ -120,7 +122,8 @@ func (g *Group) promote(voters, ready, behind, surplus []Replica, missing []iden
 				out = append(out, r)
 			}
 		}
-		if after-len(out) == 2 && want > 2 && len(behind)+len(missing) > 0 {
+		awaited := slices.ContainsFunc(behind, func(r Replica) bool { return live(r.Node) }) || len(missing) > 0
+		if after-len(out) == 2 && want > 2 && awaited {
 			return Catching, "two voters would survive nothing: the next learner is awaited", true
 		}
 	}

@@ -163,7 +163,7 @@ func TestNoReadBeforeAnEntryOfTheOwnTerm(t *testing.T) {
 		w := grown(t, seed, 3, 3)
 		c := w.newClient(0)
 		c.expect("+OK\r\n", "SET", key("a"), "old")
-		w.until("all have it", w.even)
+		w.pass(2 * time.Second)
 		// Node 1 acknowledges the new value but does not know that it is committed.
 		c.expect("+OK\r\n", "SET", key("a"), "new")
 		w.nodes[0].crash()
@@ -248,5 +248,46 @@ func TestPromisesAreOnDisk(t *testing.T) {
 		if !checked {
 			t.Errorf("seed %d: nothing was promised", seed)
 		}
+	}
+}
+
+// Entries are never on disk without what their leader knew to be committed. A replica that restarts must not campaign
+// under a membership that entries in its own log have left behind: two leaders could be elected by two memberships.
+func TestCommitIsWrittenWhenApplyingLags(t *testing.T) {
+	w := grown(t, 1, 3, 3)
+	w.until("all are even", w.even)
+	n := w.nodes[2]
+	g := n.group
+	const entries = 12
+	m := newMessage()
+	m.kind, m.from, m.to, m.term = pb.MsgApp, 1, g.Replica(), g.Term()
+	m.index, m.commit = g.log.last, g.log.last+entries
+	m.logTerm, _ = g.log.Term(m.index)
+	value := make([]byte, maxApplyPerTurn/8)
+	for i := range uint64(entries) {
+		e := entry{kind: entryCommands, origin: Origin{Node: nodeID(50), Boot: 1, Number: i}, maxValue: 1 << 30}
+		data := appendEntry(nil, &e, AppendCommands(nil, []request.Command{words("SET", key("a"), string(value))}))
+		m.Entries = append(m.Entries, newEntry(m.index+1+i, m.term, pb.EntryNormal, data))
+	}
+	if err := g.Step(w.now, nodeID(0), appendMessage(nil, &m.Message)); err != nil {
+		t.Fatal(err)
+	}
+	turn := Turn{Out: (*nodeOutbox)(n), Now: w.now}
+	if err := g.Ready(&turn); err != nil {
+		t.Fatal(err)
+	}
+	if g.Applied() == m.commit {
+		t.Fatal("all was applied in one turn")
+	}
+	if op := turn.Write.Log[0]; len(op.Append) != entries || op.Hard == nil || op.Hard.Commit != m.commit {
+		t.Errorf("%d entries are written with %+v; %d are committed", len(op.Append), op.Hard, m.commit)
+	}
+	p, err := n.store.Apply(&turn.Write, true)
+	n.must(err)
+	n.must(p.Wait())
+	n.crashKeeping(nil)
+	n.restart()
+	if commit := n.group.log.hard.Commit; commit != m.commit {
+		t.Errorf("after a restart %d are known to be committed, want %d", commit, m.commit)
 	}
 }

@@ -1,6 +1,7 @@
 package tablet
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -54,13 +55,32 @@ func TestGrowth(t *testing.T) {
 	c.expect("+OK\r\n", "SET", key("z"), "after")
 }
 
-// A group does not rest at two voters either when the second new replica dies while it catches up: the tablet then
-// would be lost with the next death.
-func TestGrowthWithADeadTarget(t *testing.T) {
+// While the second new replica still receives its snapshot the first one waits for it, so that the group does not rest
+// at two voters, which both have to live. Where the second one dies the first is promoted without it: two copies are
+// better than one.
+func TestTheFirstLearnerWaitsForTheSecond(t *testing.T) {
 	w := born(t, 3, 3)
-	w.nodes[2].crash()
+	c := w.newClient(0)
+	for i := range 300 {
+		c.expect("+OK\r\n", "SET", key(strconv.Itoa(i)), "before")
+	}
+	w.truncateAt(20)
+	w.chunk = 500
 	w.targets = []int{0, 1, 2}
-	w.until("the living are learners", func() bool { return len(w.nodes[0].group.Descriptor().Replicas) == 2 })
+	w.until("the second one receives", func() bool { return w.nodes[2].in != nil && w.nodes[2].in.stored == 1 })
+	w.cut[[2]int{2, 0}], w.mute = true, true // it hears and is not heard, and nobody has noticed yet
+	w.until("the first has caught up", func() bool { return w.nodes[0].group.caughtUp(2) })
+	end := w.now + 3*time.Second
+	for w.now < end {
+		w.step()
+		if d := w.nodes[0].group.Descriptor(); len(d.Voters()) != 1 {
+			t.Fatalf("the first did not wait: %s", d)
+		}
+	}
+	w.mute = false
+	w.nodes[2].crash()
+	w.until("the first is promoted alone", func() bool { return len(w.nodes[0].group.Descriptor().Voters()) == 2 })
+	w.heal()
 	w.nodes[2].restart()
 	w.until("three voters", w.settled)
 	w.mustAgree()

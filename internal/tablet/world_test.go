@@ -73,6 +73,7 @@ type world struct {
 	loss, twice float64
 	slowest     time.Duration
 	cut         map[[2]int]bool          // from, to
+	mute        bool                     // that a node is cut off is not noticed
 	latest      map[[2]int]time.Duration // when the last of what is under way arrives
 
 	// What the tablet is meant to look like. The leader plans towards targets while there are any.
@@ -209,7 +210,7 @@ func (w *world) delay() time.Duration {
 
 // connected reports whether a node can talk to another, and hears from it.
 func (w *world) connected(a, b int) bool {
-	return w.nodes[a].up && w.nodes[b].up && !w.cut[[2]int{a, b}] && !w.cut[[2]int{b, a}]
+	return w.nodes[a].up && w.nodes[b].up && (w.mute || !w.cut[[2]int{a, b}] && !w.cut[[2]int{b, a}])
 }
 
 // part cuts the network between two groups of nodes. Those that led the others are missed after a second.
