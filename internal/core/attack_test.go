@@ -518,3 +518,59 @@ func TestRegistryDoesNotFlap(t *testing.T) {
 	w.heal()
 	w.settled(time.Minute)
 }
+
+// Nodes are away for longer than the grace period, one at a time, by death or behind a cut: their replicas are
+// replaced while they hold them, they come back to what others hold by then, and no write is missing or done twice.
+func TestChurnWithReplacement(t *testing.T) {
+	for seed := range uint64(*worlds) {
+		w := newWorld(t, 280+seed)
+		s := w.settings()
+		s.ReplaceAfter = time.Second
+		w.foundWith(s, 1)
+		for range 4 {
+			w.start(w.add(), w.nodes[0])
+		}
+		w.settled(time.Minute)
+		load := w.load(0, 1, 2, 3, 4)
+		for range 6 {
+			n := w.nodes[w.rng.IntN(len(w.nodes))]
+			if w.rng.IntN(2) == 0 {
+				w.split(n)
+				w.run(time.Duration(w.rng.IntN(12000)) * time.Millisecond)
+				w.heal()
+			} else {
+				n.crashIn = 1 + w.rng.IntN(10)
+				w.until(10*time.Second, "the crash", func() bool { return n.core == nil })
+				w.run(time.Duration(w.rng.IntN(12000)) * time.Millisecond)
+				w.start(n)
+			}
+			w.run(time.Duration(1000+w.rng.IntN(3000)) * time.Millisecond)
+		}
+		w.run(6 * time.Second)
+		load.stop()
+		w.settled(2 * time.Minute)
+		load.check()
+	}
+}
+
+// A node that lived on behind a cut is back in the ring of the others soon after the cut has ended, whether they had
+// called it down or not, and however many they are.
+func TestCutOffNodeComesBack(t *testing.T) {
+	for _, size := range []int{2, 3, 5} {
+		for _, cut := range []time.Duration{1500 * time.Millisecond, 10 * time.Second} {
+			w := newRing(t, 290, size)
+			for _, n := range w.nodes[:2] {
+				w.split(n)
+				w.run(cut)
+				w.heal()
+				w.run(10 * time.Second)
+				w.settled(20 * time.Second)
+				for _, n := range w.nodes {
+					if others := n.core.apart(); others != nil {
+						t.Errorf("%d nodes, cut for %v: node %d stands apart from %v", size, cut, n.index, shorts(others))
+					}
+				}
+			}
+		}
+	}
+}

@@ -42,13 +42,16 @@ type membership struct {
 	watchAt   time.Duration
 	tickAt    time.Duration
 	balanceAt time.Duration
-	seeds     []ident.NodeID
-	asked     time.Duration // when a seed was last asked for the registry
-	calling   bool          // a change of the registry is under way
-	callAt    time.Duration // not before
-	marking   map[ident.NodeID]bool
-	left      func(error) // told when leaving has ended
-	started   time.Duration
+	apartAt   time.Duration
+	// apartSince is since when this node stands apart from the ring of the others; 0: it does not.
+	apartSince time.Duration
+	seeds      []ident.NodeID
+	asked      time.Duration // when a seed was last asked for the registry
+	calling    bool          // a change of the registry is under way
+	callAt     time.Duration // not before
+	marking    map[ident.NodeID]bool
+	left       func(error) // told when leaving has ended
+	started    time.Duration
 }
 
 func (m *membership) pulseSoon(now time.Duration) { m.pulseAt = min(m.pulseAt, now+pulseSoon) }

@@ -174,6 +174,10 @@ func (c *Core) Tick() {
 		c.watch()
 		c.tickTransfers()
 	}
+	if now >= m.apartAt {
+		m.apartAt = now + apartEvery
+		c.tickApart()
+	}
 	if now >= m.balanceAt {
 		m.balanceAt = now + balanceEvery
 		c.tickBalance()

@@ -483,6 +483,19 @@ func (w *world) describe() string {
 		}
 		out += fmt.Sprintf("node %d (%s): phase %d, %s, ready: %v, leads %d holds %d lacks %d moves %d, members %d, refused %q\n",
 			n.index, n.id.Short(), c.member.phase, state, c.Ready(), f.Leads, f.Holds, f.Lacking, f.Moving, f.Members, tail(n.refusals))
+		if c.ring != nil {
+			seen := map[ident.NodeID]bool{}
+			members := 0
+			for _, tok := range c.ring.State().Tokens {
+				if tok.Phase == ring.Member {
+					members++
+				}
+				for _, s := range tok.Successors {
+					seen[s.Node] = true
+				}
+			}
+			out += fmt.Sprintf("  in the ring: %d tokens, which see %d nodes\n", members, len(seen))
+		}
 		for _, p := range append(slices.Clone(c.places), c.system) {
 			if p.group != nil && p.led {
 				out += fmt.Sprintf("  leads %d: %s; %s %s; wants %v\n", int32(p.tablet), p.group.Descriptor(), p.wish.step, p.wish.why, shorts(p.wish.targets))
