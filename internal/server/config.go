@@ -31,7 +31,8 @@ type Config struct {
 	WriteTimeout time.Duration
 	// AuthTimeout is how long a client may take to show the password; default 10 s. Without a password it plays no part.
 	AuthTimeout time.Duration
-	// AdminTimeout bounds the QUORD commands that ask other nodes; default 10 s.
+	// AdminTimeout bounds the QUORD commands that ask other nodes, and how long FLUSHALL goes on once a tablet has
+	// failed; default 10 s.
 	AdminTimeout time.Duration
 	// IdleTimeout closes a connection that has sent nothing for so long; 0 is never, as in Redis.
 	IdleTimeout time.Duration

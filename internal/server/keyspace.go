@@ -73,9 +73,9 @@ func answer(r *request.Request) (reply []byte, problem string) {
 	return r.Replies[0], ""
 }
 
-// eachTablet asks all tablets the same, some at a time, and calls fn with each request in their order until fn returns
-// false.
-func (s *Server) eachTablet(write bool, args request.Command, fn func(r *request.Request) bool) {
+// eachTablet asks all tablets the same, inFlight at a time, and calls fn with the requests that have ended, in the order
+// of their tablets, until fn returns false.
+func (s *Server) eachTablet(write bool, args request.Command, fn func(ended []*request.Request) bool) {
 	reqs := make([]*request.Request, 0, inFlight)
 	for t := 0; t < s.tablets; {
 		reqs = reqs[:0]
@@ -83,27 +83,27 @@ func (s *Server) eachTablet(write bool, args request.Command, fn func(r *request
 			reqs = append(reqs, &request.Request{Tablet: uint32(t), Write: write, Commands: []request.Command{args}})
 		}
 		s.ask(reqs)
-		for _, r := range reqs {
-			if !fn(r) {
-				return
-			}
+		if !fn(reqs) {
+			return
 		}
 	}
 }
 
 // countKeys asks all tablets; problem is the line of an error.
 func (s *Server) countKeys() (n int64, problem string) {
-	s.eachTablet(false, request.Command{[]byte("_len")}, func(r *request.Request) bool {
-		var reply []byte
-		if reply, problem = answer(r); problem != "" {
-			return false
+	s.eachTablet(false, request.Command{[]byte("_len")}, func(ended []*request.Request) bool {
+		for _, r := range ended {
+			var reply []byte
+			if reply, problem = answer(r); problem != "" {
+				return false
+			}
+			k, _, err := resp.IntAt(reply)
+			if err != nil {
+				problem = fmt.Sprintf("ERR internal error: a tablet answered %.64q", reply)
+				return false
+			}
+			n += k
 		}
-		k, _, err := resp.IntAt(reply)
-		if err != nil {
-			problem = fmt.Sprintf("ERR internal error: a tablet answered %.64q", reply)
-			return false
-		}
-		n += k
 		return true
 	})
 	return n, problem
@@ -117,22 +117,28 @@ func (c *session) dbSize(_ [][]byte, out []byte) []byte {
 	return resp.AppendInt(out, n)
 }
 
-// flushAll removes all keys, tablet by tablet: each is emptied at one moment, the whole is not.
+// flushAll removes all keys, tablet by tablet: each is emptied at one moment, the whole is not. A tablet that is out of
+// reach does not save the others; but once one has failed the command ends with the tablets that are being asked when
+// AdminTimeout has passed, for each further lot would cost a request timeout. While all answer it may take its time.
 func (c *session) flushAll(args [][]byte, out []byte) []byte {
 	if len(args) > 2 || len(args) == 2 && !is(args[1], "sync") && !is(args[1], "async") {
 		return resp.AppendError(out, errSyntax)
 	}
+	now := c.srv.cfg.Now
+	deadline := now().Add(c.srv.cfg.AdminTimeout)
 	done, first, uncertain := 0, "", false
-	c.srv.eachTablet(true, request.Command{[]byte("_clear")}, func(r *request.Request) bool {
-		_, problem := answer(r)
-		switch {
-		case problem == "":
-			done++
-		case first == "":
-			first = problem
+	c.srv.eachTablet(true, request.Command{[]byte("_clear")}, func(ended []*request.Request) bool {
+		for _, r := range ended {
+			_, problem := answer(r)
+			switch {
+			case problem == "":
+				done++
+			case first == "":
+				first = problem
+			}
+			uncertain = uncertain || r.Failure != nil && r.Failure.Code == request.Uncertain
 		}
-		uncertain = uncertain || r.Failure != nil && r.Failure.Code == request.Uncertain
-		return true
+		return first == "" || now().Before(deadline)
 	})
 	switch {
 	case first == "":

@@ -6,7 +6,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/quorddb/quord/internal/command"
 	"github.com/quorddb/quord/internal/command/memview"
@@ -330,6 +332,51 @@ func TestScanStopsAtATabletThatIsDown(t *testing.T) {
 	node.fail, node.remote = nil, nil
 	c.want(`"OK"`, "FLUSHDB")
 	c.want("(integer) 0", "DBSIZE")
+}
+
+// With half of the tablets out of reach FLUSHALL would wait for one request timeout after the other, minutes in all; a
+// keyspace that is merely large must be emptied whole, however long that takes.
+func TestFlushAllEndsInTime(t *testing.T) {
+	node := newFakeNode(t, 256)
+	start := time.Now()
+	var passed atomic.Int64
+	s := newTestServer(t, Config{
+		AdminTimeout: 10 * time.Second,
+		Now:          func() time.Time { return start.Add(time.Duration(passed.Load())) },
+	}, node)
+	c := s.dial()
+	slow := func(failing func(tablet uint32) bool) {
+		node.mu.Lock()
+		defer node.mu.Unlock()
+		node.requests = 0
+		node.fail = func(r *request.Request) *request.Failure {
+			if r.Tablet%inFlight == 0 {
+				passed.Add(int64(6 * time.Second)) // for each lot
+			}
+			if failing(r.Tablet) {
+				return &request.Failure{Code: request.TryAgain, Message: "no leader"}
+			}
+			return nil
+		}
+	}
+	asked := func() int {
+		node.mu.Lock()
+		defer node.mu.Unlock()
+		return node.requests
+	}
+
+	slow(func(t uint32) bool { return t%2 == 1 })
+	c.want("(error) UNCERTAIN 64 of 256 tablets have been emptied; the first of the others answered: TRYAGAIN no leader", "FLUSHALL")
+	if n := asked(); n != 2*inFlight {
+		t.Errorf("%d tablets were asked, want the two lots that begin within the deadline, %d", n, 2*inFlight)
+	}
+	slow(func(uint32) bool { return true })
+	c.want("(error) TRYAGAIN no leader", "FLUSHALL")
+	slow(func(uint32) bool { return false })
+	c.want(`"OK"`, "FLUSHALL")
+	if n := asked(); n != 256 {
+		t.Errorf("%d of 256 tablets were emptied", n)
+	}
 }
 
 // Many clients at once on a few keys: no increment may be lost or answered twice the same.
