@@ -2,6 +2,7 @@ package server
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -252,9 +253,10 @@ func TestQuordCommands(t *testing.T) {
 	c.wantPrefix(`["key" "k" "slot" (integer) 12182 "tablet" (integer) 0 "id" "" "model" "" "epoch" (integer) 0 `+
 		`"leader" ["id" "a" "addr" "b"] "replicas" [] `, "QUORD.LOOKUP", "k")
 	c.wantPrefix(`["key" "k"`, "QUORD.LOOKUP", "k", "iterative")
+	c.wantPrefix(`["key" "k"`, "QUORD.LOOKUP", "k", "recursive")
 	c.wantPrefix("(error) ERR syntax error", "QUORD.LOOKUP", "k", "x")
-	if len(node.lookups) != 2 || node.lookups[0] != "recursive" || node.lookups[1] != "iterative" {
-		t.Errorf("lookups were %v", node.lookups)
+	if want := []string{"iterative", "iterative", "recursive"}; !slices.Equal(node.lookups, want) {
+		t.Errorf("lookups were %v, want %v", node.lookups, want)
 	}
 	c.raw("QUORD.STATUS\r\n", "*10\r\n$7\r\nhealthy\r\n:1\r\n$3\r\nwhy\r\n*0\r\n$5\r\nnodes\r\n*6\r\n$2\r\nup\r\n:0\r\n$7\r\nsuspect\r\n:0\r\n$4\r\ndown\r\n:0\r\n"+
 		"$7\r\ntablets\r\n*8\r\n$5\r\ntotal\r\n:0\r\n$16\r\nunder_replicated\r\n:0\r\n$11\r\nunavailable\r\n:0\r\n$6\r\nmoving\r\n:0\r\n$7\r\nworkers\r\n*0\r\n")

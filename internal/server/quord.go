@@ -43,12 +43,12 @@ func (c *session) appendFailure(out []byte, err error) []byte {
 }
 
 func (c *session) quordLookup(args [][]byte, out []byte) []byte {
-	mode := "recursive"
+	mode := "iterative"
 	switch {
 	case len(args) == 2:
 	case len(args) == 3 && is(args[2], "iterative"):
-		mode = "iterative"
 	case len(args) == 3 && is(args[2], "recursive"):
+		mode = "recursive"
 	default:
 		return resp.AppendError(out, errSyntax+": QUORD.LOOKUP key [ITERATIVE|RECURSIVE]")
 	}
