@@ -107,13 +107,17 @@ func (in *inbox) close() {
 
 // worker owns the core.
 type worker struct {
-	core  *core.Core
-	store kv.Store
-	net   peer.Network
-	log   *slog.Logger
-	inbox inbox
-	done  chan struct{}
-	cause error // why it ended by itself; set before done is closed
+	core   *core.Core
+	store  kv.Store
+	net    peer.Network
+	log    *slog.Logger
+	inbox  inbox
+	reqs   []*request.Request // what was taken from the inbox
+	events []event
+	syncs  chan kv.Pending // to the goroutine that waits for the disk
+	synced chan error
+	done   chan struct{}
+	cause  error // why it ended by itself; set before done is closed
 
 	revision uint64 // of the registry that the connections follow
 	kept     map[ident.NodeID]bool
@@ -123,7 +127,10 @@ type worker struct {
 }
 
 func newWorker(c *core.Core, s kv.Store, log *slog.Logger) *worker {
-	w := &worker{core: c, store: s, log: log, done: make(chan struct{}), kept: map[ident.NodeID]bool{}, parting: map[ident.NodeID]time.Duration{}}
+	w := &worker{
+		core: c, store: s, log: log, done: make(chan struct{}), syncs: make(chan kv.Pending), synced: make(chan error),
+		kept: map[ident.NodeID]bool{}, parting: map[ident.NodeID]time.Duration{},
+	}
 	w.inbox.init()
 	w.frames = func(to ident.NodeID, frame []byte) {
 		if err := w.net.Send(to, frame); err != nil && !errors.Is(err, peer.ErrNoConnection) {
@@ -142,16 +149,14 @@ func (w *worker) run(ctx context.Context) {
 	defer w.drain()
 	timer := time.NewTicker(tickEvery)
 	defer timer.Stop()
-	var reqs []*request.Request
-	var events []event
+	defer close(w.syncs)
+	go w.waitForDisk()
 	var nextTick time.Duration
 	for {
-		clear(reqs)
-		clear(events)
 		runtime.Gosched() // who is about to add to the inbox does so now, and shares the disk's sync
-		reqs, events = w.inbox.take(reqs[:0], events[:0])
-		at := now()
-		if len(reqs) == 0 && len(events) == 0 && at.Mono < nextTick && !w.core.HasWork() {
+		took := w.takeIn()
+		at := monotonic()
+		if !took && at < nextTick && !w.core.HasWork() {
 			select {
 			case <-w.inbox.wake:
 			case <-timer.C:
@@ -160,11 +165,9 @@ func (w *worker) run(ctx context.Context) {
 			}
 			continue
 		}
-		w.core.At(at)
-		w.handle(events)
-		w.core.Submit(reqs)
-		if at.Mono >= nextTick {
-			nextTick = at.Mono + tickEvery
+		if at >= nextTick {
+			nextTick = at + tickEvery
+			w.core.At(now())
 			w.core.Tick()
 		}
 		if err := w.turns(); err != nil {
@@ -173,6 +176,42 @@ func (w *worker) run(ctx context.Context) {
 		}
 		if ctx.Err() != nil {
 			return
+		}
+	}
+}
+
+// takeIn lets the core know what waits in the inbox. It reports whether there was anything.
+func (w *worker) takeIn() bool {
+	clear(w.reqs)
+	clear(w.events)
+	w.reqs, w.events = w.inbox.take(w.reqs[:0], w.events[:0])
+	if len(w.reqs) == 0 && len(w.events) == 0 {
+		return false
+	}
+	w.core.At(now())
+	w.handle(w.events)
+	w.core.Submit(w.reqs)
+	return true
+}
+
+// waitForDisk waits for one Write after the other, so that the worker can do something else meanwhile.
+func (w *worker) waitForDisk() {
+	for p := range w.syncs {
+		w.synced <- p.Wait()
+	}
+}
+
+// await returns when a Write is on disk. What comes in meanwhile is taken in, and what it leads to is sent as far as
+// nothing has to be on disk for it: requests go on to other nodes, their answers to clients. It does not take a turn.
+func (w *worker) await(p kv.Pending) error {
+	w.syncs <- p
+	for {
+		select {
+		case err := <-w.synced:
+			return err
+		case <-w.inbox.wake:
+			w.takeIn()
+			w.core.Early(w.frames)
 		}
 	}
 }
@@ -216,8 +255,13 @@ func (w *worker) turns() error {
 			}
 		}
 		w.core.Applied()
+		w.core.Early(w.frames) // answers need not wait for the disk: what they tell is on that of a majority
 		if pending != nil {
-			if err := pending.Wait(); err != nil {
+			wait := pending.Wait
+			if t.Sync {
+				wait = func() error { return w.await(pending) }
+			}
+			if err := wait(); err != nil {
 				return err
 			}
 		}
