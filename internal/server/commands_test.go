@@ -1,8 +1,12 @@
 package server
 
 import (
+	"math"
 	"regexp"
+	"runtime"
+	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -180,7 +184,7 @@ func TestInfo(t *testing.T) {
 			t.Errorf("INFO everything lacks the line %q", line)
 		}
 	}
-	for _, re := range []string{`cmdstat_set:calls=1,usec=\d+,usec_per_call=\d+\.\d\d,rejected_calls=0,failed_calls=0`, `cmdstat_incr:calls=0,.*rejected_calls=1`, `used_memory:\d+`, `used_cpu_user:\d+\.\d+`} {
+	for _, re := range []string{`cmdstat_set:calls=1,usec=\d+,usec_per_call=\d+\.\d\d,rejected_calls=0,failed_calls=0`, `cmdstat_incr:calls=0,.*rejected_calls=1`, `used_memory:\d+`, `run_id:[0-9a-f]{40}\r`, `used_cpu_user:\d+\.\d+`} {
 		if !regexp.MustCompile(re).MatchString(all) {
 			t.Errorf("INFO everything lacks %s", re)
 		}
@@ -274,4 +278,57 @@ func TestQuordCommands(t *testing.T) {
 	c.wantPrefix(`"node node-1 would hand over its replicas of 16 tablets`, "QUORD.LEAVE", "DRYRUN")
 	c.want(`"OK"`, "QUORD.LEAVE")
 	c.want(`(error) ERR this node is leaving already: 1 of 2 done`, "QUORD.LEAVE")
+}
+
+// Who plans the size of a machine reads the memory of the process, which must be neither what was once reserved nor less
+// than what is in use; who watches run_id must notice a restart.
+func TestInfoMeasures(t *testing.T) {
+	section := func(name string) map[string]string {
+		c := newTestServer(t, Config{}, newFakeNode(t, 16)).dial()
+		c.send(resp.AppendCommand(nil, "INFO", name))
+		v, err := c.in.Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := map[string]string{}
+		for line := range strings.Lines(string(v.Text)) {
+			key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+			lines[key] = value
+		}
+		return lines
+	}
+	if a, b := section("server")["run_id"], section("server")["run_id"]; a == b {
+		t.Errorf("two servers have the run_id %q", a)
+	}
+
+	const size = 64 << 20
+	ballast := make([]byte, size)
+	for i := range ballast {
+		ballast[i] = 1 // so that it is resident
+	}
+	number := func(lines map[string]string, key string) uint64 {
+		n, err := strconv.ParseUint(lines[key], 10, 64)
+		if err != nil {
+			t.Errorf("%s:%s is no number", key, lines[key])
+		}
+		return n
+	}
+	with := section("memory")
+	runtime.KeepAlive(ballast)
+	ballast = nil
+	debug.FreeOSMemory()
+	without := section("memory")
+	rss, later := number(with, "used_memory_rss"), number(without, "used_memory_rss")
+	if rss < size || later > rss-size/2 {
+		t.Errorf("used_memory_rss is %d with %d bytes in use, and %d after they were given back", rss, size, later)
+	}
+	if runtime.GOOS == "linux" {
+		if peak := number(without, "used_memory_peak"); peak+1<<20 < rss { // the kernel counts by CPU, and is this exact
+			t.Errorf("used_memory_peak is %d, and %d were resident before", peak, rss)
+		}
+	}
+	ratio, err := strconv.ParseFloat(with["mem_fragmentation_ratio"], 64)
+	if want := float64(rss) / float64(number(with, "used_memory")); err != nil || math.Abs(ratio-want) > 0.01 {
+		t.Errorf("mem_fragmentation_ratio is %s, want %.2f", with["mem_fragmentation_ratio"], want)
+	}
 }

@@ -76,7 +76,7 @@ func (c *session) infoServer(p *infoText) {
 	p.lines(
 		"redis_version", redisVersion, "quord_version", id.Version, "redis_mode", "standalone",
 		"os", runtime.GOOS+" "+runtime.GOARCH, "arch_bits", 64, "go_version", runtime.Version(),
-		"process_id", os.Getpid(), "run_id", id.NodeID, "tcp_port", portOf(c.laddr),
+		"process_id", os.Getpid(), "run_id", c.srv.runID, "tcp_port", portOf(c.laddr),
 		"server_time_usec", now.UnixMicro(), "uptime_in_seconds", int64(up.Seconds()),
 		"uptime_in_days", int64(up.Hours()/24), "hz", 0, "executable", "quord", "config_file", "",
 	)
@@ -90,17 +90,31 @@ func (c *session) infoClients(p *infoText) {
 		"tracking_clients", 0, "client_input_bytes", m.InputBytes, "max_client_input_bytes", m.MaxInputBytes)
 }
 
+// infoMemory tells as used what lives on Go's heap (the store's blocks may lie outside it), and of the process what the
+// system counts: what is resident now, and as the peak what ever was.
 func (c *session) infoMemory(p *infoText) {
-	used := []metrics.Sample{
-		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/total:bytes"},
-	}
-	metrics.Read(used)
-	heap, total := used[0].Value.Uint64(), used[1].Value.Uint64()
+	heap := goMemory("/memory/classes/heap/objects:bytes")
+	rss, peak := resident()
 	f := c.srv.backend.Figures()
-	p.lines("used_memory", heap, "used_memory_human", human(heap), "used_memory_rss", total,
-		"used_memory_rss_human", human(total), "used_memory_peak", total, "maxmemory", f.MaxMemory,
-		"maxmemory_human", human(f.MaxMemory), "maxmemory_policy", "noeviction", "mem_fragmentation_ratio", "1.00",
-		"mem_allocator", "go")
+	p.lines("used_memory", heap, "used_memory_human", human(heap), "used_memory_rss", rss,
+		"used_memory_rss_human", human(rss))
+	if peak > 0 {
+		p.lines("used_memory_peak", peak, "used_memory_peak_human", human(peak))
+	}
+	p.lines("maxmemory", f.MaxMemory, "maxmemory_human", human(f.MaxMemory), "maxmemory_policy", "noeviction",
+		"mem_fragmentation_ratio", fmt.Sprintf("%.2f", float64(rss)/float64(max(1, heap))), "mem_allocator", "go")
+}
+
+// goMemory returns a figure of package runtime/metrics that is a number of bytes.
+func goMemory(name string) uint64 {
+	sample := []metrics.Sample{{Name: name}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
+// heapMapped is what Go has of the system and has not given back: resident memory where the system does not tell.
+func heapMapped() uint64 {
+	return goMemory("/memory/classes/total:bytes") - goMemory("/memory/classes/heap/released:bytes")
 }
 
 func human(n uint64) string {

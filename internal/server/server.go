@@ -2,8 +2,10 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -23,6 +25,7 @@ type Server struct {
 	batches sync.Pool
 	tablets int
 	started time.Time
+	runID   string // drawn at each start: who watches it notices a restart
 
 	password [sha256.Size]byte // of cfg.Password
 	open     bool              // no password is asked for
@@ -56,6 +59,7 @@ func New(cfg Config, backend Backend) (*Server, error) {
 		password: sha256.Sum256([]byte(cfg.Password)), open: cfg.Password == "",
 		listeners: map[net.Listener]struct{}{}, sessions: map[int64]*session{},
 	}
+	s.runID = newRunID()
 	var err error
 	if s.table, s.unknown, err = newTable(); err != nil {
 		return nil, err
@@ -63,6 +67,13 @@ func New(cfg Config, backend Backend) (*Server, error) {
 	s.batches.New = func() any { return newBatch(s) }
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
+}
+
+// newRunID returns 40 random hexadecimal digits, as Redis names a process.
+func newRunID() string {
+	var b [20]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
 }
 
 // Serve accepts connections until the listener fails or Close is called; then it returns ErrClosed. It closes l.
