@@ -53,7 +53,7 @@ var ownCommands = []Spec{
 		Arity: -2, Flags: operator, Where: Cluster, Arguments: []Argument{nodeArg, dryRunArg},
 	},
 	{
-		Name: "quord.replace", Summary: "Gives a dead node's place to this node.",
+		Name: "quord.replace", Summary: "Removes a dead node where enough others are up to hold every copy.",
 		Since: "0.1.0", Complexity: "O(N) where N is the amount of data that the node held.",
 		Arity: -2, Flags: operator, Where: Cluster, Arguments: []Argument{nodeArg, dryRunArg},
 	},

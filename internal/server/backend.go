@@ -18,7 +18,8 @@ type Backend interface {
 	Submit(reqs []*request.Request)
 	// TryRead evaluates the reads of r on the calling goroutine if this node may answer them at once, linearizably;
 	// otherwise it changes nothing and reports false. It appends one reply per command to r.Replies, which is empty,
-	// and may build the i-th in the space of ReplyBuffer(r, i); or it sets r.Failure. It does not tell the Owner.
+	// and may build the i-th in the space that an earlier reply has left: r.Replies[:i+1][i][:0] while i is below the
+	// slice's capacity. Or it sets r.Failure. It does not tell the Owner.
 	TryRead(r *request.Request) bool
 	// Tablets returns the number of tablets; it never changes.
 	Tablets() int
@@ -32,22 +33,14 @@ type Backend interface {
 	Leave(ctx context.Context, progress func(done, total int64)) error
 	// Remove declares a dead node gone for good. It returns a sentence about what was, or would be, done.
 	Remove(ctx context.Context, node string, dryRun bool) (string, error)
-	// Replace lets this node take the place of a dead one. It returns a sentence about what was, or would be, done.
+	// Replace does what Remove does where enough other nodes are up to hold every copy that is wanted, and is refused
+	// elsewhere.
 	Replace(ctx context.Context, node string, dryRun bool) (string, error)
 
 	// Identity says who the node is. It is asked for INFO and HELLO only.
 	Identity() Identity
 	// Figures returns what INFO shows of the node's work. It must be quick and must not wait for other nodes.
 	Figures() Figures
-}
-
-// ReplyBuffer returns the empty buffer in which Backend.TryRead may build the i-th reply of r. It has room where an
-// earlier reply has left some.
-func ReplyBuffer(r *request.Request, i int) []byte {
-	if i < cap(r.Replies) {
-		return r.Replies[:i+1][i][:0]
-	}
-	return nil
 }
 
 // Identity says who a node is.

@@ -58,9 +58,17 @@ func (n *fakeNode) TryRead(r *request.Request) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for i, c := range r.Commands {
-		r.Replies = append(r.Replies, n.evaluate(r, c, ReplyBuffer(r, i)))
+		r.Replies = append(r.Replies, n.evaluate(r, c, replyBuffer(r, i)))
 	}
 	return true
+}
+
+// replyBuffer returns the space that Backend.TryRead may build the i-th reply in.
+func replyBuffer(r *request.Request, i int) []byte {
+	if i < cap(r.Replies) {
+		return r.Replies[:i+1][i][:0]
+	}
+	return nil
 }
 
 // evaluate carries one command out; n.mu is held.

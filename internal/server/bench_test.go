@@ -19,7 +19,7 @@ type constantNode struct {
 
 func (n *constantNode) TryRead(r *request.Request) bool {
 	for i := range r.Commands {
-		r.Replies = append(r.Replies, append(ReplyBuffer(r, i), n.reply...))
+		r.Replies = append(r.Replies, append(replyBuffer(r, i), n.reply...))
 	}
 	return true
 }

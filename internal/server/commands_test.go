@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/quorddb/quord/internal/admin"
 	"github.com/quorddb/quord/internal/resp"
 )
 
@@ -330,5 +331,29 @@ func TestInfoMeasures(t *testing.T) {
 	ratio, err := strconv.ParseFloat(with["mem_fragmentation_ratio"], 64)
 	if want := float64(rss) / float64(number(with, "used_memory")); err != nil || math.Abs(ratio-want) > 0.01 {
 		t.Errorf("mem_fragmentation_ratio is %s, want %.2f", with["mem_fragmentation_ratio"], want)
+	}
+}
+
+// Who lets a node go must hear beforehand that the data will have fewer copies than the cluster is set to keep.
+func TestAfterLeaving(t *testing.T) {
+	ring := func(others ...string) admin.Ring {
+		r := admin.Ring{Replicas: 3, Nodes: []admin.Node{{ID: "self", State: "up"}}}
+		for _, state := range others {
+			r.Nodes = append(r.Nodes, admin.Node{ID: "other", State: state})
+		}
+		return r
+	}
+	for _, c := range []struct {
+		ring admin.Ring
+		want string
+	}{
+		{ring("up", "suspect", "joining"), ""},
+		{ring("up", "up", "down", "leaving"), "; 2 nodes would remain, and each tablet have 2 copies instead of 3"},
+		{ring("up", "down"), "; 1 node would remain, and each tablet have 1 copy instead of 3"},
+		{ring(), "; it would be refused: no other node is up"},
+	} {
+		if got := afterLeaving(c.ring, "self"); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.ring.Nodes, got, c.want)
+		}
 	}
 }

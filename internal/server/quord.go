@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/quorddb/quord/internal/admin"
 	"github.com/quorddb/quord/internal/request"
 	"github.com/quorddb/quord/internal/resp"
 )
@@ -120,9 +121,28 @@ func (c *session) leaveDryRun(ctx context.Context) (string, error) {
 	id := c.srv.backend.Identity().NodeID
 	for _, n := range ring.Nodes {
 		if n.ID == id {
-			return fmt.Sprintf("node %s would hand over its replicas of %d tablets, of which it leads %d, and stop",
-				id, n.Holds, n.Leads), nil
+			return fmt.Sprintf("node %s would hand over its replicas of %d tablets, of which it leads %d, and stop%s",
+				id, n.Holds, n.Leads, afterLeaving(ring, id)), nil
 		}
 	}
 	return "", fmt.Errorf("the ring does not know this node, %s", id)
+}
+
+// afterLeaving says what leaving costs where the nodes that remain are too few for all copies that are wanted.
+func afterLeaving(ring admin.Ring, id string) string {
+	remain := 0
+	for _, n := range ring.Nodes {
+		if n.ID != id && (n.State == "up" || n.State == "suspect" || n.State == "joining") {
+			remain++
+		}
+	}
+	switch {
+	case remain >= ring.Replicas:
+		return ""
+	case remain == 0:
+		return "; it would be refused: no other node is up"
+	case remain == 1:
+		return fmt.Sprintf("; 1 node would remain, and each tablet have 1 copy instead of %d", ring.Replicas)
+	}
+	return fmt.Sprintf("; %d nodes would remain, and each tablet have %d copies instead of %d", remain, remain, ring.Replicas)
 }
