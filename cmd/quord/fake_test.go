@@ -166,7 +166,7 @@ func (n *fakeNode) answer(args []string, authenticated *bool) []byte {
 			return resp.AppendError(nil, "CLUSTERDOWN 2 of 3 replicas of tablet 7 are out of reach")
 		}
 		n.data[args[1]] = args[2]
-		return resp.AppendSimple(nil, "OK")
+		return []byte("+OK\r\n")
 	case "DEL", "EXISTS":
 		hits := int64(0)
 		for _, k := range args[1:] {
@@ -196,7 +196,7 @@ func (n *fakeNode) answer(args []string, authenticated *bool) []byte {
 		if len(args) == 2 {
 			return resp.AppendBulk(nil, "node "+fakeID+" would hand over 16 tablets and stop")
 		}
-		return resp.AppendSimple(nil, "OK")
+		return []byte("+OK\r\n")
 	case "QUORD.REMOVE", "QUORD.REPLACE":
 		if len(args) == 2 && args[1] == fakeOther {
 			return resp.AppendError(nil, "ERR node "+args[1]+" is up")

@@ -6,7 +6,6 @@ import (
 	"strconv"
 
 	"github.com/quorddb/quord/internal/record"
-	"github.com/quorddb/quord/internal/slot"
 )
 
 const (
@@ -38,9 +37,6 @@ func Cursor(s uint16, hash uint64) uint64 {
 func ParseCursor(c uint64) (s uint16, hash uint64) {
 	return uint16(c >> hashBits), c << (64 - hashBits)
 }
-
-// CursorOf returns the cursor of key.
-func CursorOf(key []byte) uint64 { return Cursor(slot.Of(key), record.HashOf(key)) }
 
 // ScanOptions are the arguments of SCAN.
 type ScanOptions struct {

@@ -5,9 +5,6 @@ import (
 	"strconv"
 )
 
-// AppendSimple appends "+s". CR and LF become blanks.
-func AppendSimple(dst []byte, s string) []byte { return appendLine(dst, '+', s) }
-
 // AppendError appends "-line"; line begins with a code, such as ERR. CR and LF become blanks.
 func AppendError(dst []byte, line string) []byte { return appendLine(dst, '-', line) }
 
@@ -73,9 +70,6 @@ func AppendArray(dst []byte, n int) []byte { return appendHeader(dst, '*', int64
 
 // AppendMap appends the header of a map; n keys, each with its value, must follow.
 func AppendMap(dst []byte, n int) []byte { return appendHeader(dst, '%', int64(n)) }
-
-// AppendSet appends the header of a set; n values must follow.
-func AppendSet(dst []byte, n int) []byte { return appendHeader(dst, '~', int64(n)) }
 
 // AppendCommand appends a command as a client sends it.
 func AppendCommand[T ~[]byte | ~string](dst []byte, args ...T) []byte {

@@ -55,7 +55,7 @@ func TestDowngrade(t *testing.T) {
 func TestAppendedRepliesReadBack(t *testing.T) {
 	var b []byte
 	b = AppendArray(b, 11)
-	b = AppendSimple(b, "a\r\nb")
+	b = append(b, "+a b\r\n"...)
 	b = AppendError(b, "ERR no\nway")
 	b = AppendInt(b, math.MinInt64)
 	b = AppendBulk(b, []byte{0, '\r', '\n'})
@@ -66,14 +66,14 @@ func TestAppendedRepliesReadBack(t *testing.T) {
 	b = AppendMap(b, 1)
 	b = AppendBulk(b, "key")
 	b = AppendDouble(b, 0.1)
-	b = AppendSet(b, 1)
+	b = appendHeader(b, '~', 1)
 	b = AppendInt(b, 7)
 	b = AppendBulk(b, "")
 	v, rest, err := Parse(b)
 	if err != nil || len(rest) != 0 {
 		t.Fatal(err, rest)
 	}
-	const want = `["a  b" (error) ERR no way (integer) -9223372036854775808 "\x00\r\n" (nil) "t" "-inf" "text" ` +
+	const want = `["a b" (error) ERR no way (integer) -9223372036854775808 "\x00\r\n" (nil) "t" "-inf" "text" ` +
 		`["key" "0.1"] [(integer) 7] ""]`
 	if v.String() != want {
 		t.Errorf("got  %s\nwant %s", v, want)
@@ -94,7 +94,7 @@ func genReply(t *rapid.T, dst []byte, depth int) []byte {
 	}
 	switch rapid.IntRange(0, kinds-1).Draw(t, "kind") {
 	case 0:
-		return AppendSimple(dst, rapid.String().Draw(t, "simple"))
+		return appendLine(dst, '+', rapid.String().Draw(t, "simple"))
 	case 1:
 		return AppendError(dst, rapid.String().Draw(t, "error"))
 	case 2:
@@ -116,7 +116,7 @@ func genReply(t *rapid.T, dst []byte, depth int) []byte {
 	case 0:
 		dst = AppendArray(dst, n)
 	case 1:
-		dst = AppendSet(dst, n)
+		dst = appendHeader(dst, '~', int64(n))
 	case 2:
 		dst = AppendMap(dst, n)
 		values = 2 * n

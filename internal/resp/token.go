@@ -112,15 +112,6 @@ func Elements(b []byte) (n int, rest []byte, err error) {
 	return int(t.n), b[t.size:], nil
 }
 
-// BulkAt returns the string that b begins with, and what follows it. The string aliases b.
-func BulkAt(b []byte) (s, rest []byte, err error) {
-	t, err := next(b)
-	if err != nil || t.kind != '$' && t.kind != '+' {
-		return nil, nil, ErrReply
-	}
-	return t.text, b[t.size:], nil
-}
-
 // IntAt returns the integer that b begins with, and what follows it.
 func IntAt(b []byte) (n int64, rest []byte, err error) {
 	t, err := next(b)

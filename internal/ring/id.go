@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
 	"math/bits"
 	"strconv"
 
@@ -48,17 +47,6 @@ func (id ID) Short() string {
 		return strconv.FormatUint(w[3], 10)
 	}
 	return hex.EncodeToString(id[:4])
-}
-
-// ParseID reads what ID.String wrote.
-func ParseID(s string) (ID, error) {
-	var id ID
-	b, err := hex.DecodeString(s)
-	if err != nil || len(b) != len(id) {
-		return ID{}, fmt.Errorf("ring id %q: want %d hexadecimal digits", s, 2*len(id))
-	}
-	copy(id[:], b)
-	return id, nil
 }
 
 // String returns the token for people: where it stands, and on which node.
