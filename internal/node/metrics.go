@@ -3,6 +3,7 @@ package node
 import (
 	"github.com/quorddb/quord/internal/console"
 	"github.com/quorddb/quord/internal/core"
+	"github.com/quorddb/quord/internal/server"
 )
 
 func (n *Node) consoleConfig() console.Config {
@@ -53,12 +54,20 @@ func (n *Node) tellStore(e console.Emitter) {
 
 func (n *Node) tellPeers(e console.Emitter) {
 	m := n.net.Metrics()
-	e.Gauge("quord_peers_connected", "Nodes that are connected.", float64(len(m.Peers)))
+	connected := 0
+	for _, p := range m.Peers {
+		if p.Connected {
+			connected++
+		}
+	}
+	e.Gauge("quord_peers_connected", "Nodes that are connected.", float64(connected))
+	e.Gauge("quord_peer_queue_limit_bytes", "The bound of each quord_peer_queue_bytes.", float64(m.QueueLimit))
 	for _, p := range m.Peers {
 		id := p.ID.String()
 		e.Counter("quord_peer_sent_bytes_total", "Bytes sent to a node.", float64(p.BytesOut), "peer", id)
 		e.Counter("quord_peer_received_bytes_total", "Bytes received from a node.", float64(p.BytesIn), "peer", id)
 		e.Gauge("quord_peer_queue_bytes", "Bytes that wait to be sent to a node.", float64(p.QueueBytes), "peer", id)
+		e.Counter("quord_peer_queue_full_total", "Messages to a node that found no room in its queue.", float64(p.QueueFull), "peer", id)
 		e.Gauge("quord_peer_round_trip_seconds", "The last measured round trip to a node.", p.RTT.Seconds(), "peer", id)
 	}
 }
@@ -75,8 +84,38 @@ func (n *Node) tellServer(e console.Emitter) {
 	for reason, count := range m.Dropped {
 		e.Counter("quord_clients_dropped_total", "Connections that the server ended.", float64(count), "reason", reason)
 	}
+	e.Gauge("quord_client_input_bytes", "What the input buffers of clients take beyond what each connection may keep.", float64(m.InputBytes))
+	e.Gauge("quord_client_input_limit_bytes", "The bound of quord_client_input_bytes.", float64(m.MaxInputBytes))
+	e.Counter("quord_client_received_bytes_total", "Bytes received from clients.", float64(m.BytesIn))
+	e.Counter("quord_client_sent_bytes_total", "Bytes sent to clients.", float64(m.BytesOut))
+	e.Counter("quord_auth_failures_total", "Passwords of clients that were wrong.", float64(m.AuthFailed))
 	e.Counter("quord_commands_total", "Commands of clients.", float64(m.Commands))
+	e.Counter("quord_commands_oversize_total", "Commands that were refused for an argument over the limits.", float64(m.Oversize))
+	e.Counter("quord_commands_split_total", "Commands that were cut up by tablet.", float64(m.SplitUps))
+	for _, c := range m.ByCommand {
+		tellCommand(e, c)
+	}
 	for code, count := range m.Errors {
 		e.Counter("quord_errors_total", "Error replies, by their first word.", float64(count), "code", code)
+	}
+}
+
+// commandBounds are the bounds of quord_command_seconds; what was slower than all of them is counted above the last.
+var commandBounds = func() (bounds []float64) {
+	for i := range server.Buckets - 1 {
+		bounds = append(bounds, server.BucketBound(i).Seconds())
+	}
+	return bounds
+}()
+
+func tellCommand(e console.Emitter, c server.CommandMetrics) {
+	for outcome, t := range map[string]server.Tally{"ok": c.OK, "failed": c.Failed} {
+		if t.Calls > 0 {
+			e.Histogram("quord_command_seconds", "Time of commands, from being read to the reply, by their outcome.",
+				console.Histogram{Bounds: commandBounds, Counts: t.Buckets[:], Sum: t.Time.Seconds()}, "command", c.Name, "outcome", outcome)
+		}
+	}
+	if c.Rejected > 0 {
+		e.Counter("quord_commands_rejected_total", "Commands that were refused before they were carried out.", float64(c.Rejected), "command", c.Name)
 	}
 }

@@ -12,6 +12,8 @@ import (
 type Metrics struct {
 	// Peers holds the nodes that are connected or being kept connected, in the order of their ids.
 	Peers []PeerMetrics
+	// QueueLimit is the bound of each QueueBytes.
+	QueueLimit int
 	// Dials counts attempts to open a connection, DialsFailed those that found nobody.
 	Dials, DialsFailed uint64
 	// Failed counts handshakes that were damaged, dishonest or too slow, Refused those that one side did not want.
@@ -52,7 +54,7 @@ type counters struct {
 // Metrics returns figures for observers.
 func (t *Transport) Metrics() Metrics {
 	m := Metrics{
-		Dials: t.counters.dials.Load(), DialsFailed: t.counters.dialsFailed.Load(),
+		QueueLimit: t.cfg.MaxQueue, Dials: t.counters.dials.Load(), DialsFailed: t.counters.dialsFailed.Load(),
 		Failed: t.counters.failed.Load(), Refused: t.counters.refused.Load(), Overrun: t.counters.overrun.Load(),
 	}
 	live := *t.live.Load()
