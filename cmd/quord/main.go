@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -108,7 +109,8 @@ func (a *app) root() *cobra.Command {
 		},
 	}
 	root.SuggestionsMinimumDistance = 2
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), secondUsage, "", 1))
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
@@ -123,15 +125,46 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
-// flagError adds what is allowed to what is wrong.
+// secondUsage is the line of the library's usage text by which a command with verbs is shown twice.
+const secondUsage = "{{if .HasAvailableSubCommands}}\n  {{.CommandPath}} [command]{{end}}"
+
+// flagError says of a wrong flag what is allowed instead.
 func flagError(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
-	if !errors.As(err, &unknown) {
-		return usageError{err}
+	var missing *pflag.ValueRequiredError
+	var invalid *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &unknown):
+		var allowed []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { allowed = append(allowed, "--"+f.Name) })
+		return usagef("%w: allowed are %s", err, strings.Join(allowed, " "))
+	case errors.As(err, &missing):
+		return usagef("--%s: want %s after it", missing.GetFlag().Name, wanted(missing.GetFlag()))
+	case errors.Is(err, strconv.ErrRange) && errors.As(err, &invalid):
+		return usagef("--%s %q: want %s closer to 0", invalid.GetFlag().Name, invalid.GetValue(), wanted(invalid.GetFlag()))
+	case errors.As(err, &invalid):
+		return usagef("--%s %q: want %s", invalid.GetFlag().Name, invalid.GetValue(), wanted(invalid.GetFlag()))
 	}
-	var allowed []string
-	cmd.Flags().VisitAll(func(f *pflag.Flag) { allowed = append(allowed, "--"+f.Name) })
-	return usagef("%w: allowed are %s", err, strings.Join(allowed, " "))
+	return usageError{err}
+}
+
+// wanted says what a flag's value looks like.
+func wanted(f *pflag.Flag) string {
+	switch f.Value.Type() {
+	case "bool":
+		return "true or false"
+	case "int", "int64":
+		return "a whole number"
+	case "uint64":
+		return "a whole number from 0"
+	case "intSlice":
+		return "whole numbers with commas between them"
+	case "float64":
+		return "a number"
+	case "duration":
+		return "a duration such as 90s or 5m"
+	}
+	return "a value"
 }
 
 func verbs(root *cobra.Command) string {
@@ -148,7 +181,7 @@ func verbs(root *cobra.Command) string {
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, given []string) error {
 		if check(cmd, given) != nil {
-			return usagef("%d arguments given: want `%s`", len(given), cmd.UseLine())
+			return usagef("%s given: want `%s`", plural(len(given), "argument"), cmd.UseLine())
 		}
 		return nil
 	}

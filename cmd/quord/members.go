@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -101,6 +102,7 @@ func (a *app) leaveNow(ctx context.Context, t *target, c *client, self admin.Nod
 		done <- outcome{reply, err}
 	}()
 	p := newProgress(a.err)
+	began := time.Now()
 	tick := time.NewTicker(progressEvery)
 	defer tick.Stop()
 	for {
@@ -116,20 +118,20 @@ func (a *app) leaveNow(ctx context.Context, t *target, c *client, self admin.Nod
 			return fmt.Sprintf("node %s has left", short(self.ID)), nil
 		case <-tick.C:
 			if p.live {
-				p.show(watch.leaving(ctx, self))
+				p.show(watch.leaving(ctx, self, time.Since(began)))
 			}
 		}
 	}
 }
 
-// leaving describes how far the node has come; what cannot be asked is left out.
-func (c *client) leaving(ctx context.Context, self admin.Node) string {
+// leaving describes how far the node has come since it began; what cannot be asked is left out.
+func (c *client) leaving(ctx context.Context, self admin.Node, took time.Duration) string {
 	line := "leaving"
 	var r admin.Ring
 	if c.ask(ctx, &r, "QUORD.RING") == nil {
 		for _, n := range r.Nodes {
 			if n.ID == self.ID {
-				line += fmt.Sprintf(": %d of %d tablets handed over", max(self.Holds-n.Holds, 0), self.Holds)
+				line += ": " + handedOver(max(self.Holds-n.Holds, 0), self.Holds, took)
 			}
 		}
 	}
@@ -142,6 +144,23 @@ func (c *client) leaving(ctx context.Context, self admin.Node) string {
 	return line
 }
 
+// handedOver says how many of the tablets are gone, how fast they went, and how long the others take at that pace.
+func handedOver(done, total int, took time.Duration) string {
+	line := fmt.Sprintf("%d of %d tablets handed over", done, total)
+	if done == 0 || took <= 0 {
+		return line
+	}
+	if pace := float64(done) / took.Seconds(); pace >= 1 {
+		line += fmt.Sprintf(", %.1f/s", pace)
+	} else {
+		line += fmt.Sprintf(", %.1f/min", 60*pace)
+	}
+	if done < total {
+		line += ", " + seconds(int64(math.Ceil(took.Seconds()*float64(total-done)/float64(done)))) + " left"
+	}
+	return line
+}
+
 func (a *app) remove() *cobra.Command {
 	return a.settle("remove", "QUORD.REMOVE", "A dead node is gone for good",
 		"A dead node is gone for good: what it held is copied to others now, without waiting for --replace-after of the\n"+
@@ -150,8 +169,8 @@ func (a *app) remove() *cobra.Command {
 
 func (a *app) replace() *cobra.Command {
 	return a.settle("replace", "QUORD.REPLACE", "A new node takes a dead one's place",
-		"A new node, which has joined already, takes a dead one's place: as remove, but refused unless enough nodes are\n"+
-			"up to hold every copy that is wanted.")
+		"A dead node is gone for good, as with remove, and what it held is copied to whoever is next on the ring: as a rule\n"+
+			"to the node that was just started for it. Refused unless enough nodes are up to hold every copy that is wanted.")
 }
 
 // settle makes a verb that decides the fate of a dead node.

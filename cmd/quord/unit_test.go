@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -104,5 +105,23 @@ func TestProgressKeepsLinesWhole(t *testing.T) {
 	_, _ = silent.Write([]byte("a line\n"))
 	if out.String() != "a line\n" {
 		t.Errorf("off a terminal: %q", out.String())
+	}
+}
+
+// Who waits for a node to hand everything over wants to know whether to wait or to go for lunch.
+func TestHandedOver(t *testing.T) {
+	for _, c := range []struct {
+		done, total int
+		took        time.Duration
+		want        string
+	}{
+		{0, 1024, time.Second, "0 of 1024 tablets handed over"},
+		{100, 1024, 2 * time.Second, "100 of 1024 tablets handed over, 50.0/s, 19s left"},
+		{1, 1000, time.Minute, "1 of 1000 tablets handed over, 1.0/min, 16h39m0s left"},
+		{16, 16, 4 * time.Second, "16 of 16 tablets handed over, 4.0/s"},
+	} {
+		if got := handedOver(c.done, c.total, c.took); got != c.want {
+			t.Errorf("%d of %d after %v: %q, want %q", c.done, c.total, c.took, got, c.want)
+		}
 	}
 }

@@ -350,7 +350,7 @@ func TestAfterLeaving(t *testing.T) {
 		{ring("up", "suspect", "joining"), ""},
 		{ring("up", "up", "down", "leaving"), "; 2 nodes would remain, and each tablet have 2 copies instead of 3"},
 		{ring("up", "down"), "; 1 node would remain, and each tablet have 1 copy instead of 3"},
-		{ring(), "; it would be refused: no other node is up"},
+		{ring(), "; but no other node is up, so it would be refused"},
 	} {
 		if got := afterLeaving(c.ring, "self"); got != c.want {
 			t.Errorf("%+v: %q, want %q", c.ring.Nodes, got, c.want)

@@ -140,7 +140,7 @@ func afterLeaving(ring admin.Ring, id string) string {
 	case remain >= ring.Replicas:
 		return ""
 	case remain == 0:
-		return "; it would be refused: no other node is up"
+		return "; but no other node is up, so it would be refused"
 	case remain == 1:
 		return fmt.Sprintf("; 1 node would remain, and each tablet have 1 copy instead of %d", ring.Replicas)
 	}
