@@ -64,31 +64,42 @@ func (t *Transport) claim(id ident.NodeID, instance uint64) claim {
 
 // admit is the junior's choice: it accepts c under a new ticket, or finds it a duplicate.
 func (t *Transport) admit(c *conn, senior claim) verdict {
-	var given *conn
-	defer func() { given.replace() }()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	l, err := t.open(c)
-	if err != nil {
-		return verdict{code: refused, reason: err.Error()}
-	}
-	if held := l.held; held != nil && !held.isClosed() {
-		restarted := held.instance != c.instance
-		lost := senior.seen >= held.ticket && !senior.live
-		if !restarted && !lost {
-			return verdict{code: duplicate}
+	return t.decide(c, func(l *link) (verdict, *conn) {
+		var given *conn
+		if held := l.held; held != nil && !held.isClosed() {
+			restarted := held.instance != c.instance
+			lost := senior.seen >= held.ticket && !senior.live
+			if !restarted && !lost {
+				return verdict{code: duplicate}, nil
+			}
+			given = held
 		}
-		given = held
-	}
-	t.tickets++
-	c.ticket = t.tickets
-	l.held = c
-	return verdict{code: accepted, ticket: c.ticket}
+		t.tickets++
+		c.ticket = t.tickets
+		l.held = c
+		return verdict{code: accepted, ticket: c.ticket}, given
+	})
 }
 
 // install is the senior's choice: it takes c, which the junior has accepted under this ticket, or finds it a
 // duplicate. A connection that was taken must be served.
 func (t *Transport) install(c *conn, ticket uint64) verdict {
+	return t.decide(c, func(l *link) (verdict, *conn) {
+		if l.instance == c.instance && ticket <= l.seen {
+			return verdict{code: duplicate}, nil
+		}
+		l.instance, l.seen = c.instance, ticket
+		given := l.held
+		c.ticket = ticket
+		l.held = c
+		c.after, l.tail = l.tail, c.done
+		return verdict{code: accepted}, given
+	})
+}
+
+// decide lets one side judge c with mu held, on the link that c is to belong to; the connection that by says is given up
+// for c, if any, ends when mu is free again.
+func (t *Transport) decide(c *conn, by func(l *link) (v verdict, given *conn)) verdict {
 	var given *conn
 	defer func() { given.replace() }()
 	t.mu.Lock()
@@ -97,15 +108,9 @@ func (t *Transport) install(c *conn, ticket uint64) verdict {
 	if err != nil {
 		return verdict{code: refused, reason: err.Error()}
 	}
-	if l.instance == c.instance && ticket <= l.seen {
-		return verdict{code: duplicate}
-	}
-	l.instance, l.seen = c.instance, ticket
-	given = l.held
-	c.ticket = ticket
-	l.held = c
-	c.after, l.tail = l.tail, c.done
-	return verdict{code: accepted}
+	var v verdict
+	v, given = by(l)
+	return v
 }
 
 // open returns the link that c is to belong to. mu is held.

@@ -15,14 +15,8 @@ import (
 // would hang if silence were not noticed.
 func TestSilenceEndsAConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, keys := newPipes(), testKeys(2)
-		a, b := openPiped(t, p, keys[0], "a"), openPiped(t, p, keys[1], "b")
-		if _, err := a.DialSeed(t.Context(), "b"); err != nil {
-			t.Fatal(err)
-		}
-		a.next(t, "connected")
-		b.next(t, "connected")
-		time.Sleep(time.Minute) // keepalive alone keeps it
+		p, a, b := openPair(t)
+		time.Sleep(time.Minute + 10*time.Millisecond) // keepalive alone keeps it; no ping is due at the moment of the cut
 		a.quiet(t)
 		b.quiet(t)
 		last := time.Now()
@@ -42,13 +36,7 @@ func TestSilenceEndsAConnection(t *testing.T) {
 // A handler that is busy for long is not the other node's silence.
 func TestOwnSlownessIsNotSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, keys := newPipes(), testKeys(2)
-		a, b := openPiped(t, p, keys[0], "a"), openPiped(t, p, keys[1], "b")
-		if _, err := a.DialSeed(t.Context(), "b"); err != nil {
-			t.Fatal(err)
-		}
-		a.next(t, "connected")
-		b.next(t, "connected")
+		_, a, b := openPair(t)
 		mustSend(t, a, b.ID(), "block")
 		time.Sleep(8 * time.Second) // less than WriteTimeout
 		close(b.unblock)
@@ -62,13 +50,7 @@ func TestOwnSlownessIsNotSilence(t *testing.T) {
 // A node that takes nothing any more must not hold the memory of what waits for it for ever.
 func TestStalledConnectionEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, keys := newPipes(), testKeys(2)
-		a, b := openPiped(t, p, keys[0], "a"), openPiped(t, p, keys[1], "b")
-		if _, err := a.DialSeed(t.Context(), "b"); err != nil {
-			t.Fatal(err)
-		}
-		a.next(t, "connected")
-		b.next(t, "connected")
+		_, a, b := openPair(t)
 		mustSend(t, a, b.ID(), "block")
 		for range 100 {
 			mustSend(t, a, b.ID(), "%100000d", 0)
@@ -219,13 +201,7 @@ func TestShortLivedConnectionsBackOff(t *testing.T) {
 // What is measured must be the way to the other node and back.
 func TestRoundTripIsMeasured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, keys := newPipes(), testKeys(2)
-		a, b := openPiped(t, p, keys[0], "a"), openPiped(t, p, keys[1], "b")
-		if _, err := a.DialSeed(t.Context(), "b"); err != nil {
-			t.Fatal(err)
-		}
-		a.next(t, "connected")
-		b.next(t, "connected")
+		_, a, b := openPair(t)
 		time.Sleep(10*time.Second + time.Millisecond)
 		m := a.Metrics().Peers[0]
 		if m.ID != b.ID() || !m.Connected || m.Connects != 1 || m.BytesIn == 0 || m.BytesOut == 0 || m.FramesIn != 0 {

@@ -269,6 +269,19 @@ func openPiped(t testing.TB, p *pipes, key ed25519.PrivateKey, addr string, chan
 	return open(t, key, p.listen(addr), append([]func(*Config){dial}, change...)...)
 }
 
+// openPair opens two nodes that are connected over p.
+func openPair(t *testing.T) (p *pipes, a, b *node) {
+	t.Helper()
+	p, keys := newPipes(), testKeys(2)
+	a, b = openPiped(t, p, keys[0], "a"), openPiped(t, p, keys[1], "b")
+	if _, err := a.DialSeed(t.Context(), "b"); err != nil {
+		t.Fatal(err)
+	}
+	a.next(t, "connected")
+	b.next(t, "connected")
+	return p, a, b
+}
+
 // mustSend sends and fails the test if that is refused.
 func mustSend(t testing.TB, n *node, to ident.NodeID, format string, args ...any) {
 	t.Helper()
