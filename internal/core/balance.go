@@ -40,9 +40,18 @@ type wish struct {
 	looking bool
 }
 
-// moving reports whether the replicas of a tablet that this node leads are being changed, or may be about to: the ring
-// or the registry have changed since they were last compared.
-func (c *Core) moving(p *place) bool {
+// moving reports whether the replicas of a tablet that this node leads are being changed.
+func (p *place) moving() bool {
+	switch p.wish.step {
+	case tablet.Adding, tablet.Catching, tablet.Changing, tablet.Stuck:
+		return true
+	}
+	return p.group.Descriptor().Joint
+}
+
+// undecided reports whether they may be about to be: the ring or the registry have changed since they were compared
+// with the ring's wish, or the wish has yet to stand for a while.
+func (c *Core) undecided(p *place) bool {
 	return p.wish.step != tablet.Settled || p.wish.seen <= c.balance.changedAt
 }
 
@@ -55,11 +64,12 @@ type balance struct {
 	// busyUntil is until when many tablets are looked at in a round.
 	busyUntil time.Duration
 	// counted is how many members count. silent holds the tokens of those of them that the ring may have given up,
-	// all the tokens of all, in order.
+	// wished the targets of all tablets as the registry has them.
 	counted     int
-	silent, all []ring.Token
-	allOf       uint64 // the revision of the registry that all was made of
-	allSilent   int
+	silent      []ring.Token
+	wished      *placement.Map
+	allOf       uint64 // the revision of the registry that both were made of
+	silentNodes []ident.NodeID
 }
 
 func (b *balance) changed(now time.Duration) { b.changedAt, b.busyUntil = now, now+10*time.Second }
@@ -109,31 +119,37 @@ func (c *Core) tickBalance() {
 // answer may be another.
 func (c *Core) countMembers() {
 	b := &c.balance
-	counted, silent := 0, 0
+	counted := 0
+	var silent []ident.NodeID
 	members := c.registry.Members()
 	for i := range members {
 		if c.counts(&members[i]) {
 			counted++
 			if !c.live(members[i].ID) {
-				silent++
+				silent = append(silent, members[i].ID)
 			}
 		}
 	}
-	if b.allOf == c.registry.Revision() && b.counted == counted && b.allSilent == silent {
+	if b.allOf == c.registry.Revision() && b.counted == counted && slices.Equal(b.silentNodes, silent) {
 		return
 	}
-	b.allOf, b.counted, b.allSilent = c.registry.Revision(), counted, silent
-	b.silent, b.all = b.silent[:0], b.all[:0]
+	b.allOf, b.counted, b.silentNodes = c.registry.Revision(), counted, silent
+	b.silent = b.silent[:0]
+	var all []ring.Token
 	for i := range members {
 		if m := &members[i]; c.counts(m) {
 			tokens := m.RingTokens()
-			b.all = append(b.all, tokens...)
+			all = append(all, tokens...)
 			if !c.live(m.ID) {
 				b.silent = append(b.silent, tokens...)
 			}
 		}
 	}
-	placement.Sort(b.all)
+	s := c.registry.Settings()
+	var err error
+	if b.wished, err = placement.NewMap(all, s.Tablets, s.Replicas, c.registry.Zone); err != nil {
+		c.tell(Warn, "the members' tokens make no ring", "error", err)
+	}
 }
 
 // reconcile takes the next step towards the targets once they have stood for the settling time.
@@ -151,7 +167,9 @@ func (c *Core) reconcile(p *place, targets []ident.NodeID, add int) {
 	c.touch(p)
 }
 
-// targets returns the nodes that the ring wants for a tablet; nil while the ring has not answered.
+// targets returns the nodes that the ring wants for a tablet; nil while the ring has not answered, or shows something else
+// than the members would make. A ring that is being absorbed, healed or made anew shows for a while what it will not
+// want later, and replicas are not moved for that.
 func (c *Core) targets(p *place) []ident.NodeID {
 	walk := c.walk(p)
 	if walk == nil {
@@ -167,12 +185,18 @@ func (c *Core) targets(p *place) []ident.NodeID {
 	n := min(c.registry.Settings().Replicas, c.balance.counted)
 	sortFrom(tokens, c.point(p.tablet))
 	tokens = slices.CompactFunc(tokens, func(a, b ring.Token) bool { return a.ID == b.ID })
-	targets := placement.FirstOf(tokens, n, c.registry.Zone)
-	if len(targets) < n {
-		// What the ring shows here is too short, or too many of it do not count. The registry knows the rest.
-		targets = placement.Targets(c.point(p.tablet), c.balance.all, n, c.registry.Zone)
+	shown := placement.FirstOf(tokens, n, c.registry.Zone)
+	if c.balance.wished == nil {
+		return nil
 	}
-	return targets
+	wished := c.balance.wished.Targets(p.tablet)
+	if slices.Equal(shown, wished) {
+		return wished
+	}
+	if len(shown) < n && !slices.ContainsFunc(shown, func(id ident.NodeID) bool { return !slices.Contains(wished, id) }) {
+		return wished // what the ring shows here is too short, or too many of it do not count
+	}
+	return nil // the ring has not taken in, or has not given up, a member: it will
 }
 
 // sortFrom sorts tokens clockwise from a point.

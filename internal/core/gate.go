@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/quorddb/quord/internal/command"
 	"github.com/quorddb/quord/internal/request"
 	"github.com/quorddb/quord/internal/tablet"
 )
@@ -12,8 +13,8 @@ import (
 // replica serves as the only voter. Then every acknowledged write is in the store, and nobody else can acknowledge
 // one before this replica has applied a change of membership, which closes the gate first.
 //
-// A read that finds the gate open and then reads the store sees at least what was acknowledged before it looked:
-// that is all that linearizability asks, whatever happens to the gate in between.
+// A read of one key that finds the gate open and then reads the store sees at least what was acknowledged before it
+// looked: that is all that linearizability asks, whatever happens to the gate in between.
 type gate struct {
 	// offset is the tablet's time less the monotonic clock, in milliseconds; 0 means closed.
 	offset atomic.Int64
@@ -59,6 +60,19 @@ func (c *Core) closeGate(p *place) {
 	}
 }
 
+// severalKeys reports whether a command reads more than one key. The store changes between two reads here, and a
+// command must see all of a write or nothing.
+func severalKeys(commands []request.Command) bool {
+	for _, cmd := range commands {
+		if len(cmd) > 2 {
+			if spec := command.Find(cmd[0]); spec == nil || len(spec.Keys(cmd)) > 1 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // TryRead evaluates a read on the calling goroutine if that is allowed, and reports whether it was. mono is the
 // present on the clock of Now.
 func (c *Core) TryRead(mono time.Duration, r *request.Request) bool {
@@ -68,7 +82,7 @@ func (c *Core) TryRead(mono time.Duration, r *request.Request) bool {
 	}
 	g := &all.of[r.Tablet]
 	offset := g.offset.Load()
-	if offset == 0 {
+	if offset == 0 || severalKeys(r.Commands) {
 		return false
 	}
 	reading := tablet.Reading{State: c.store, Time: mono.Milliseconds() + offset, Keys: g.keys.Load()}

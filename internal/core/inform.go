@@ -77,7 +77,7 @@ func (c *Core) StatusInfo() admin.Status {
 		out.Why = append(out.Why, "this node is in no cluster yet")
 		return out
 	}
-	leads := 0
+	leads, pending := 0, 0
 	for _, m := range c.registry.Members() {
 		switch c.stateOf(&m) {
 		case "suspect":
@@ -97,10 +97,11 @@ func (c *Core) StatusInfo() admin.Status {
 		leads += int(p.Leads)
 		out.Tablets.UnderReplicated += int(p.Lacking)
 		out.Tablets.Moving += int(p.Moving)
+		pending += int(p.Pending)
 	}
 	t := &out.Tablets
 	t.Total = len(c.places)
-	t.Unavailable = max(t.Total-leads, 0)
+	t.Unavailable = c.leaderless(leads)
 	if t.Unavailable > 0 {
 		out.Why = append(out.Why, plural(t.Unavailable, "tablet has", "tablets have")+" no leader")
 	}
@@ -110,12 +111,31 @@ func (c *Core) StatusInfo() admin.Status {
 	if t.Moving > 0 {
 		out.Why = append(out.Why, plural(t.Moving, "tablet is", "tablets are")+" being moved")
 	}
+	if pending > 0 {
+		out.Why = append(out.Why, plural(pending, "tablet has", "tablets have")+" to be compared with the ring, which has changed")
+	}
 	if out.Nodes.Suspect > 0 {
 		out.Why = append(out.Why, plural(out.Nodes.Suspect, "node does", "nodes do")+" not answer")
 	}
 	out.Healthy = len(out.Why) == 0
 	out.Workers = c.workers()
 	return out
+}
+
+// leaderless counts the tablets that have no leader: of those that this node holds it knows by itself, of the others
+// as many as the members, who last said that they lead so many, leave over.
+func (c *Core) leaderless(leads int) int {
+	held, without := 0, 0
+	for _, p := range c.places {
+		if p.group == nil || !p.group.Initialized() {
+			continue
+		}
+		held++
+		if _, ok := p.group.Leader(); !ok {
+			without++
+		}
+	}
+	return without + min(max(len(c.places)-leads-without, 0), len(c.places)-held)
 }
 
 func plural(n int, one, many string) string {

@@ -211,7 +211,8 @@ func (c *Core) partFrom(old *registry.Registry) {
 	}
 }
 
-// noteDown starts the grace of the members that the registry calls down.
+// noteDown begins the grace of the members that the registry calls down, as far as this node has not begun it before:
+// after a start it begins anew, for nobody knows better.
 func (c *Core) noteDown() {
 	for _, m := range c.registry.Members() {
 		p := c.peer(m.ID)
@@ -231,7 +232,7 @@ func (c *Core) counts(m *registry.Member) bool {
 		return true
 	case registry.Down:
 		p := c.peers[m.ID]
-		return p != nil && (p.downSince == 0 || c.now.Mono-p.downSince < c.registry.Settings().ReplaceAfter)
+		return p == nil || p.downSince == 0 || c.now.Mono-p.downSince < c.registry.Settings().ReplaceAfter
 	default:
 		return false
 	}
@@ -265,8 +266,11 @@ func (c *Core) ownPulse() wire.Pulse {
 		if g.Missing(c.live) > 0 || len(g.Descriptor().Voters()) < c.wanted() {
 			p.Lacking++
 		}
-		if c.moving(pl) || g.Descriptor().Joint {
+		switch {
+		case pl.moving():
 			p.Moving++
+		case c.undecided(pl):
+			p.Pending++
 		}
 	}
 	return p

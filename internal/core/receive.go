@@ -26,7 +26,10 @@ func (c *Core) Receive(from ident.NodeID, frame []byte) error {
 			}
 			return nil
 		case *wire.Registry:
-			c.registryIn(m.Encoded)
+			// Who is no member is believed only by a node that knows nothing, or nobody who is there.
+			if member || c.registry == nil || !c.accompanied() {
+				c.registryIn(m.Encoded)
+			}
 			return nil
 		case *wire.Request:
 			if member || m.Tablet == System {
@@ -42,6 +45,11 @@ func (c *Core) Receive(from ident.NodeID, frame []byte) error {
 		}
 		return nil
 	})
+}
+
+// accompanied reports whether another member is connected.
+func (c *Core) accompanied() bool {
+	return slices.ContainsFunc(c.memberIDs(), func(id ident.NodeID) bool { return id != c.self && c.live(id) })
 }
 
 // isMember reports whether a node may take part in what members do.

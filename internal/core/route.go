@@ -21,8 +21,10 @@ const (
 	// attemptTimeout is how long one node is given to answer before another one is asked; under the same number,
 	// so asking twice does nothing twice.
 	attemptTimeout = time.Second
-	firstBackoff   = 5 * time.Millisecond
-	lastBackoff    = 80 * time.Millisecond
+	// maxHints bounds how often in a row a request follows the word of a node about who leads.
+	maxHints     = 3
+	firstBackoff = 5 * time.Millisecond
+	lastBackoff  = 80 * time.Millisecond
 )
 
 // router holds the requests that this node took from its clients.
@@ -55,101 +57,17 @@ type pending struct {
 	number   uint64 // of a write
 	commands []byte
 	deadline time.Duration
-	attempt  int
-	asked    ident.NodeID  // the node that was asked last; zero while none is
+	attempt  int           // counts the nodes that were asked
+	asked    ident.NodeID  // the node that is asked; zero while none is
+	refuser  ident.NodeID  // the node that said last that it does not lead
+	turn     int           // whose turn it is where nobody is known to lead
+	hints    int           // how often the leader that was named has been asked at once
+	backoff  int           // how often it has been put off
 	retryAt  time.Duration // when it is tried again, while none is asked
 	waits    bool          // it is in retries
 	ended    bool
 	maybe    bool // an attempt may have been proposed
 	down     bool // the last refusal was for want of a majority
-}
-
-// queue holds waits in order of time. What has ended before its time is skipped when its turn comes.
-type queue struct {
-	items []wait
-	head  int
-}
-
-type wait struct {
-	p       *pending
-	attempt int
-	at      time.Duration
-}
-
-func (q *queue) push(w wait) { q.items = append(q.items, w) }
-
-// due takes out the next wait whose time has come.
-func (q *queue) due(now time.Duration) (wait, bool) {
-	for q.head < len(q.items) {
-		w := q.items[q.head]
-		if !w.p.ended && w.at > now {
-			break
-		}
-		q.items[q.head] = wait{}
-		q.head++
-		if !w.p.ended {
-			q.trim()
-			return w, true
-		}
-	}
-	q.trim()
-	return wait{}, false
-}
-
-func (q *queue) trim() {
-	if q.head > 1024 && q.head > len(q.items)/2 {
-		n := copy(q.items, q.items[q.head:])
-		clear(q.items[n:])
-		q.items, q.head = q.items[:n], 0
-	}
-}
-
-// numbers names the writes of this boot to one tablet.
-type numbers struct {
-	next   uint64
-	flight []flight // in order of their numbers
-}
-
-type flight struct {
-	number uint64
-	done   bool
-}
-
-// maxFlight bounds the writes of this node to one tablet; the tablet's window of results holds as many.
-const maxFlight = 1024
-
-func (n *numbers) take() uint64 {
-	n.next++
-	n.flight = append(n.flight, flight{number: n.next})
-	return n.next
-}
-
-func (n *numbers) low() uint64 {
-	if len(n.flight) == 0 {
-		return n.next + 1
-	}
-	return n.flight[0].number
-}
-
-func (n *numbers) done(number uint64) {
-	i, ok := slices.BinarySearchFunc(n.flight, number, func(f flight, v uint64) int {
-		switch {
-		case f.number < v:
-			return -1
-		case f.number > v:
-			return 1
-		}
-		return 0
-	})
-	if !ok {
-		return
-	}
-	n.flight[i].done = true
-	i = 0
-	for i < len(n.flight) && n.flight[i].done {
-		i++
-	}
-	n.flight = slices.Delete(n.flight, 0, i)
 }
 
 // Submit takes requests of clients. Each ends within the request timeout.
@@ -223,7 +141,7 @@ func (c *Core) try(q *pending) {
 		}
 		return
 	}
-	to := c.locate(q.place, q.attempt)
+	to := c.locate(q)
 	if to.IsZero() {
 		c.later(q)
 		return
@@ -251,12 +169,16 @@ func (c *Core) origin(q *pending) tablet.Origin {
 	return tablet.Origin{Node: c.self, Boot: c.cfg.Boot, Number: q.number, Low: q.place.numbers.low()}
 }
 
-// locate returns the node to ask on the given attempt. The cached leader comes first; after that the replicas, the
-// nodes that the ring names, and all others take turns, for any of them may be wrong.
-func (c *Core) locate(p *place, attempt int) ident.NodeID {
-	if leader, _ := p.whereabouts(); !leader.IsZero() && leader != c.self && c.live(leader) && attempt < 4 {
+// locate returns the node to ask. Whoever is known to lead comes first, unless it has just said that it does not; after
+// that the replicas, the nodes that the ring names, and all others take turns, for any of them may be wrong.
+func (c *Core) locate(q *pending) ident.NodeID {
+	p := q.place
+	refuser := q.refuser
+	q.refuser = ident.NodeID{}
+	if leader, _ := p.whereabouts(); !leader.IsZero() && leader != c.self && leader != refuser && c.live(leader) {
 		return leader
 	}
+	q.turn++
 	var list []ident.NodeID
 	add := func(nodes []ident.NodeID) {
 		for _, n := range nodes {
@@ -271,17 +193,17 @@ func (c *Core) locate(p *place, attempt int) ident.NodeID {
 	add(p.replicas)
 	if len(list) == 0 {
 		c.look(p)
-		if attempt < 2 {
+		if q.turn <= 2 {
 			return ident.NodeID{} // the ring is asked first
 		}
 	}
-	if len(list) == 0 || attempt%3 == 2 {
+	if len(list) == 0 || q.turn%3 == 0 {
 		add(c.memberIDs())
 	}
 	if len(list) == 0 {
 		return ident.NodeID{}
 	}
-	return list[attempt%len(list)]
+	return list[q.turn%len(list)]
 }
 
 // look asks the ring who should hold a tablet.
@@ -316,8 +238,9 @@ func (c *Core) looked(res *ring.Result) bool {
 
 // later puts a request off for a while that grows with the attempts.
 func (c *Core) later(q *pending) {
-	q.attempt++
-	c.sooner(q, min(firstBackoff<<min(q.attempt, 6), lastBackoff))
+	q.hints = 0
+	c.sooner(q, min(firstBackoff<<min(q.backoff, 6), lastBackoff))
+	q.backoff++
 }
 
 func (c *Core) sooner(q *pending, after time.Duration) {
@@ -337,8 +260,10 @@ func (c *Core) refused(q *pending, s wire.Status, leader ident.NodeID, epoch uin
 		if q.place.leader == asked {
 			q.place.leader = ident.NodeID{}
 		}
+		q.refuser = asked
 		q.place.learn(leader, epoch, nil)
-		if !leader.IsZero() && leader != asked && q.attempt < 4 {
+		if !leader.IsZero() && leader != asked && q.hints < maxHints {
+			q.hints++
 			c.try(q)
 			return
 		}
@@ -424,6 +349,8 @@ func (c *Core) answered(q *pending, m *wire.Response) {
 // tickRoute ends what has taken too long and tries again what waits.
 func (c *Core) tickRoute() {
 	r := &c.router
+	r.deadlines.tidy(len(r.pending))
+	r.attempts.tidy(len(r.pending))
 	for {
 		w, ok := r.deadlines.due(c.now.Mono)
 		if !ok {

@@ -30,13 +30,20 @@ func (c *Core) HasWork() bool {
 // maxDirty bounds how many groups take part in one turn, so that none waits long for the disk behind all others.
 const maxDirty = 4096
 
+// maxTurnBytes is how large the Write of a turn may be before the groups that are left wait for the next one.
+const maxTurnBytes = 64 << 20
+
 // Turn collects what there is to do.
 func (c *Core) Turn() *Turn {
 	c.stepMoves()
 	t := &c.turn
 	c.groups.Reset(c.now.Mono)
 	n := min(len(c.dirty), maxDirty)
-	for _, p := range c.dirty[:n] {
+	for i, p := range c.dirty[:n] {
+		if c.groups.Bytes > maxTurnBytes {
+			n = i
+			break
+		}
 		p.dirty = false
 		if p.group == nil {
 			continue

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quorddb/quord/internal/core"
@@ -341,10 +342,15 @@ func (w *worker) drain() {
 
 var stopped = &request.Failure{Code: request.TryAgain, Message: "this node is stopping"}
 
-// on runs fn on the worker and waits for it, unless ctx or the worker ends first. It reports whether fn ran.
+// on runs fn on the worker and waits for it, unless ctx or the worker ends first. It reports whether fn ran; when it
+// reports false fn will not run any more, so fn may write to what the caller reads.
 func (w *worker) on(ctx context.Context, fn func(*core.Core)) bool {
+	var begun atomic.Bool // by the worker, or given up by the caller: whoever is first
 	ran := make(chan bool, 1)
 	if !w.inbox.call(func(c *core.Core) {
+		if !begun.CompareAndSwap(false, true) {
+			return
+		}
 		if c != nil {
 			fn(c)
 		}
@@ -356,6 +362,9 @@ func (w *worker) on(ctx context.Context, fn func(*core.Core)) bool {
 	case ok := <-ran:
 		return ok
 	case <-ctx.Done():
-		return false
+		if begun.CompareAndSwap(false, true) {
+			return false
+		}
+		return <-ran
 	}
 }

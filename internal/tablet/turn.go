@@ -33,6 +33,8 @@ type Turn struct {
 	Groups []*Group
 	// Expired counts the keys that groups led here removed because their time had passed.
 	Expired int
+	// Bytes is about how large Write is.
+	Bytes int
 
 	scratch []byte
 	done    []finished
@@ -137,6 +139,7 @@ func (g *Group) persist(t *Turn, rd *raft.Ready) {
 	if len(rd.Entries) > 0 {
 		op.Append = make([]kv.Entry, len(rd.Entries))
 		for i, e := range rd.Entries {
+			t.Bytes += len(e.GetData()) + entryOverhead
 			op.Append[i] = kv.Entry{Index: e.GetIndex(), Term: e.GetTerm(), Type: uint8(e.GetType()), Data: e.GetData()}
 		}
 		g.log.append(rd.Entries)
@@ -182,6 +185,9 @@ func (g *Group) apply(t *Turn, entries []*pb.Entry) error {
 	ops, err := g.tx.take()
 	if err != nil {
 		return fmt.Errorf("tablet %d: apply up to entry %d: %w", g.cfg.Tablet, g.head.applied.Index, err)
+	}
+	for i := range ops {
+		t.Bytes += len(ops[i].Key) + len(ops[i].Value)
 	}
 	t.Write.State = append(t.Write.State, ops...)
 	g.log.forget(g.head.applied.Index)

@@ -83,8 +83,11 @@ func TestOneWildClockOfThree(t *testing.T) {
 				c.Observe(mono, 3, []Sample{{walls[0], mono}, {walls[1], mono}})
 			}
 			moved := c.Now(mono) - before
-			if lo, hi := ms(d)-ms(d)/Slew-2, ms(d)+ms(d)/Slew+2; moved < lo || moved > hi {
-				t.Fatalf("in %v time moved %d ms", d, moved)
+			// While a right clock was silent the wild one may have held time back for so long that it has to step
+			// when both are there again: to where they are, and not beyond.
+			lo, hi := ms(d)-ms(d)/Slew-2, ms(d)+ms(d)/Slew+2
+			if behind := wall - c.Now(mono); moved < lo || moved > hi && behind > 60 {
+				t.Fatalf("in %v time moved %d ms and is %d ms behind the right clocks", d, moved, behind)
 			}
 			if ahead := c.Now(mono) - wall; ahead > 60 {
 				t.Fatalf("time is %d ms ahead of the right clocks", ahead)

@@ -13,7 +13,7 @@
 //	           Done: replies (package tablet); Rejected: a text
 //	Ring       a ring message (package ring)
 //	Pulse      wall clock in milliseconds (8 bytes, big endian), revision of the registry, durable sequence,
-//	           leads, holds, lacking, moving, keys, closing (1 byte): what a node tells all others once a second
+//	           leads, holds, lacking, moving, pending, keys, closing (1 byte): what a node tells all others once a second
 //	Ask        nothing: asks for the registry
 //	Registry   a registry (package registry)
 //	Who        tablet: asks who holds it

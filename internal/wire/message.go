@@ -86,8 +86,9 @@ type Pulse struct {
 	// lost its memory.
 	Sequence uint64
 	// Leads and Holds count tablets; Lacking those it leads that have not all their voters, Moving those whose
-	// replicas are being changed. Keys counts the keys of the tablets it leads.
-	Leads, Holds, Lacking, Moving, Keys uint64
+	// replicas are being changed, Pending those that have not been compared with the ring since it changed. Keys
+	// counts the keys of the tablets it leads.
+	Leads, Holds, Lacking, Moving, Pending, Keys uint64
 	// Closing says that the node is about to stop and should not be asked to lead.
 	Closing bool
 }
@@ -184,7 +185,7 @@ func (m Ring) append(b []byte) []byte { return m.Message.Append(b) }
 
 func (m *Pulse) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(m.Wall))
-	for _, v := range [...]uint64{m.Revision, m.Sequence, m.Leads, m.Holds, m.Lacking, m.Moving, m.Keys} {
+	for _, v := range [...]uint64{m.Revision, m.Sequence, m.Leads, m.Holds, m.Lacking, m.Moving, m.Pending, m.Keys} {
 		b = binary.AppendUvarint(b, v)
 	}
 	if m.Closing {
@@ -286,7 +287,7 @@ func decode(kind Kind, body []byte) (any, error) {
 	case KindPulse:
 		m = &Pulse{
 			Wall: int64(r.uint64()), Revision: r.uvarint(), Sequence: r.uvarint(), Leads: r.uvarint(), Holds: r.uvarint(),
-			Lacking: r.uvarint(), Moving: r.uvarint(), Keys: r.uvarint(), Closing: r.byte() == 1,
+			Lacking: r.uvarint(), Moving: r.uvarint(), Pending: r.uvarint(), Keys: r.uvarint(), Closing: r.byte() == 1,
 		}
 	case KindAsk:
 		m = Ask{}
