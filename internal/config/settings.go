@@ -147,7 +147,7 @@ var settings = []setting{
 	},
 	{
 		key: "password", kind: "TEXT", unset: "none", secret: true,
-		usage: "password of the default user (a flag can be seen by others on this machine: better QUORD_PASSWORD or the file)",
+		usage: "password of the default user at addr; it does not guard peer-addr (a flag can be seen by others on this machine: better QUORD_PASSWORD or the file)",
 		set: func(s *Serve, v string) error {
 			if len(v) > 512 {
 				return errors.New("want up to 512 bytes")
