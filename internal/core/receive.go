@@ -200,9 +200,13 @@ func (c *Core) tickGroup(p *place) {
 	p.tickAt = g.Tick(c.now.Mono, c.rank(g))
 	if g.Leading() {
 		c.observeClocks(p)
-		if err := g.Sweep(c.now.Mono); err != nil {
+		more, err := g.Sweep(c.now.Mono)
+		if err != nil {
 			c.fail(err)
 			return
+		}
+		if more {
+			p.tickAt = c.now.Mono + sweepAgain
 		}
 		c.setGate(p)
 	} else if _, led := g.Leader(); !led && c.now.Mono > p.quietAt+wonderAfter {
@@ -215,6 +219,9 @@ func (c *Core) tickGroup(p *place) {
 	}
 	c.touch(p)
 }
+
+// sweepAgain is when a tablet is swept again in which more has expired than one entry takes.
+const sweepAgain = 20 * time.Millisecond
 
 // wonder asks around whether this node's replica is still one: its group may have removed it while it was away.
 func (c *Core) wonder(p *place) {

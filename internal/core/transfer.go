@@ -17,6 +17,7 @@ const (
 	maxIncoming   = 128       // snapshots that it receives at a time
 	chunkSize     = 256 << 10 // bytes
 	chunkWindow   = 4         // chunks on their way to one receiver
+	windowBytes   = 1 << 20   // bytes of them, unless a single one is larger
 	transferWait  = 10 * time.Second
 	resumeWithin  = 30 * time.Second // after a break
 	stepsPerTurn  = 64               // chunks taken into one turn
@@ -51,13 +52,20 @@ type outgoing struct {
 	boot    uint64
 	replica uint64
 	source  *tablet.Source
-	sent    uint64          // chunks
-	stored  uint64          // as the receiver says
-	ends    []tablet.Cursor // where each chunk after stored ends
-	resume  tablet.Cursor   // where the last stored one ends
-	last    bool            // the last chunk has been sent
-	broken  bool            // the connection ended; the receiver may come back
+	sent    uint64        // chunks
+	stored  uint64        // as the receiver says
+	ends    []chunkEnd    // of each chunk after stored
+	flying  int           // bytes of them
+	resume  tablet.Cursor // where the last stored one ends
+	last    bool          // the last chunk has been sent
+	broken  bool          // the connection ended; the receiver may come back
 	at      time.Duration
+}
+
+// chunkEnd is where a chunk ends, and how large it is.
+type chunkEnd struct {
+	at   tablet.Cursor
+	size int
 }
 
 // incoming is a snapshot that this node receives.
@@ -66,6 +74,7 @@ type incoming struct {
 	place      *place
 	sink       *tablet.Sink
 	stored     uint64
+	missed     uint64 // the number of a lost chunk that was asked for again
 	queue      [][]byte
 	queued     bool // it is in moves.ready
 	installing bool // the group is out of service until the snapshot is in its place
@@ -113,7 +122,7 @@ func (c *Core) offer(o *outgoing) {
 
 // pump sends as many chunks as the window allows.
 func (c *Core) pump(o *outgoing) {
-	for !o.last && o.sent-o.stored < chunkWindow {
+	for !o.last && (o.sent == o.stored || o.sent-o.stored < chunkWindow && o.flying < windowBytes) {
 		chunk, last, err := o.source.Next(chunkSize)
 		if err != nil {
 			c.fail(err)
@@ -121,7 +130,8 @@ func (c *Core) pump(o *outgoing) {
 		}
 		o.sent++
 		o.last = last
-		o.ends = append(o.ends, o.source.Cursor())
+		o.ends = append(o.ends, chunkEnd{o.source.Cursor(), len(chunk)})
+		o.flying += len(chunk)
 		c.out.Add(o.to, false, &wire.Chunk{Transfer: o.id, Seq: o.sent, Data: chunk})
 	}
 }
@@ -134,21 +144,25 @@ func (c *Core) verdict(from ident.NodeID, m *wire.Verdict) {
 	}
 	o.at = c.now.Mono
 	switch m.State {
-	case wire.Receiving:
+	case wire.Receiving, wire.Missing:
 		if m.Seq < o.stored || m.Seq > o.sent {
 			if o.broken {
 				c.endTransfer(o) // the receiver has forgotten what it had: raft asks for a new one
 			}
 			return
 		}
-		resumed := o.broken
+		again := o.broken || m.State == wire.Missing
 		if n := m.Seq - o.stored; n > 0 {
-			o.resume, o.ends, o.stored = o.ends[n-1], o.ends[n:], m.Seq
+			o.resume, o.stored = o.ends[n-1].at, m.Seq
+			for _, e := range o.ends[:n] {
+				o.flying -= e.size
+			}
+			o.ends = o.ends[n:]
 		}
-		if resumed {
+		if again {
 			o.broken = false
 			o.source.Seek(o.resume)
-			o.sent, o.ends, o.last = o.stored, nil, false
+			o.sent, o.ends, o.flying, o.last = o.stored, nil, 0, false
 		}
 		c.pump(o)
 	case wire.Installed:
@@ -272,8 +286,13 @@ func (c *Core) chunk(from ident.NodeID, m *wire.Chunk) {
 		return
 	}
 	in.at = c.now.Mono
-	if m.Seq != in.stored+uint64(len(in.queue))+1 || len(in.queue) >= maxChunkQueue {
-		return // a repeated one, or one after a gap: the sender hears how far we are
+	have := in.stored + uint64(len(in.queue))
+	if m.Seq > have+1 && in.missed != have+1 { // one before it was lost, in a queue that was full
+		in.missed = have + 1
+		c.out.Add(from, false, &wire.Verdict{Transfer: m.Transfer, Seq: have, State: wire.Missing})
+	}
+	if m.Seq != have+1 || len(in.queue) >= maxChunkQueue {
+		return
 	}
 	in.queue = append(in.queue, m.Data)
 	c.moves.enqueue(in)

@@ -40,24 +40,25 @@ func (g *Group) Time(now time.Duration) int64 { return g.clock.now(now) }
 // sweepLimit bounds how many keys one entry expires.
 const sweepLimit = 256
 
-// Sweep proposes the expiry of keys whose time has passed, if there may be any.
-func (g *Group) Sweep(now time.Duration) error {
+// Sweep proposes the expiry of keys whose time has passed, if there may be any. more says that it found as many as one
+// entry takes, so that it is worth sweeping again soon.
+func (g *Group) Sweep(now time.Duration) (more bool, err error) {
 	if !g.Serving() || g.clock.soonest < 0 || g.clock.soonest > g.clock.now(now) {
-		return nil
+		return false, nil
 	}
 	r := Reading{State: g.cfg.Store, Time: g.clock.now(now), Keys: g.head.keys}
 	keys, next, err := g.cfg.Machine.Overdue(&r, sweepLimit)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if len(keys) > 0 {
 		// soonest stays: the next sweep finds what is left once these are gone.
 		g.Expire(now, keys)
-		return nil
+		return len(keys) == sweepLimit, nil
 	}
 	if next == 0 {
 		next = -1
 	}
 	g.clock.soonest = next
-	return nil
+	return false, nil
 }

@@ -216,7 +216,8 @@ func (n *node) tick() {
 		n.tickAt = g.Tick(now, n.rank())
 		if g.Leading() {
 			n.observe()
-			n.must(g.Sweep(now))
+			_, err := g.Sweep(now)
+			n.must(err)
 		}
 	}
 	if _, known := g.Leader(); known || g.Leading() {

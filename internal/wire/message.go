@@ -135,6 +135,8 @@ const (
 	Installed
 	// Declined: it is not wanted, now or at all.
 	Declined
+	// Missing: the chunk after Seq did not come, though later ones did; go on from there.
+	Missing
 )
 
 // Verdict answers an Offer or a Chunk.
