@@ -280,7 +280,7 @@ func (c *Core) registryIn(b []byte) {
 		c.unfold(reg.Settings().Tablets)
 		c.member.phase, c.member.started = phaseAdmitted, c.now.Mono
 		c.tell(Info, "found the cluster", "cluster", reg.Cluster(), "members", len(reg.Members()),
-			"replicas", reg.Settings().Replicas, "tablets", reg.Settings().Tablets, "replace_after", reg.Settings().ReplaceAfter)
+			"replicas", reg.Settings().Replicas, "tablets", reg.Settings().Tablets, "replace_after", reg.Settings().ReplaceAfter.String())
 	}
 }
 

@@ -217,7 +217,7 @@ func (n *Node) found(cc *core.Config) error {
 
 // connect starts the worker and the connections to other nodes.
 func (n *Node) connect(c *core.Core, l net.Listener, key ed25519.PrivateKey, boot uint64) error {
-	n.worker = newWorker(c, n.store, n.log)
+	n.worker = newWorker(c, n.store, int(n.cfg.Memory)/8, n.log)
 	lk := links{n.worker}
 	gate := make(chan struct{}) // no callback before the worker has its network
 	t, err := peer.Open(peer.Config{
@@ -260,6 +260,7 @@ func (n *Node) awaitMember(ctx context.Context) error {
 func (n *Node) serve(l net.Listener) error {
 	s, err := server.New(server.Config{
 		Password: n.cfg.Password, MaxClients: n.cfg.MaxClients, MaxValue: int(n.cfg.MaxValue), Log: n.log,
+		MaxInput: max(int64(n.cfg.Memory)/8, 2*int64(n.cfg.MaxValue)),
 	}, &backend{node: n})
 	if err != nil {
 		return err

@@ -18,8 +18,6 @@ import (
 
 const (
 	tickEvery = 10 * time.Millisecond
-	// maxInbox bounds the frames that wait for the worker, in bytes; readers of connections wait while it is full.
-	maxInbox = 256 << 20
 )
 
 // inbox is what waits for the worker.
@@ -29,6 +27,7 @@ type inbox struct {
 	reqs   []*request.Request
 	events []event
 	bytes  int
+	limit  int // of bytes; readers of connections wait while it is passed
 	closed bool
 
 	wake chan struct{} // holds one token while there is something
@@ -41,7 +40,8 @@ type event struct {
 	call  func(*core.Core)
 }
 
-func (in *inbox) init() {
+func (in *inbox) init(limit int) {
+	in.limit = limit
 	in.room.L = &in.mu
 	in.wake = make(chan struct{}, 1)
 }
@@ -66,7 +66,7 @@ func (in *inbox) requests(reqs []*request.Request) bool {
 
 func (in *inbox) frame(from ident.NodeID, frame []byte) {
 	in.mu.Lock()
-	for in.bytes > maxInbox && !in.closed {
+	for in.bytes > in.limit && !in.closed {
 		in.room.Wait()
 	}
 	in.bytes += len(frame)
@@ -127,12 +127,13 @@ type worker struct {
 	unsent   uint64
 }
 
-func newWorker(c *core.Core, s kv.Store, log *slog.Logger) *worker {
+// newWorker returns a worker of c whose inbox holds limit bytes of frames.
+func newWorker(c *core.Core, s kv.Store, limit int, log *slog.Logger) *worker {
 	w := &worker{
 		core: c, store: s, log: log, done: make(chan struct{}), syncs: make(chan kv.Pending), synced: make(chan error),
 		kept: map[ident.NodeID]bool{}, parting: map[ident.NodeID]time.Duration{},
 	}
-	w.inbox.init()
+	w.inbox.init(limit)
 	w.frames = func(to ident.NodeID, frame []byte) {
 		if err := w.net.Send(to, frame); err != nil && !errors.Is(err, peer.ErrNoConnection) {
 			w.unsent++ // raft and the routers ask again
