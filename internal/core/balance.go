@@ -23,6 +23,8 @@ const (
 	maxAdding = 64
 	// walkAge is how old what the ring said about a tablet may be.
 	walkAge = 5 * time.Second
+	// ringPatience is how long the ring may show something else than the registry before it is no longer heeded.
+	ringPatience = 10 * time.Second
 	// maxLookups bounds the ring's lookups that the balance has under way.
 	maxLookups = 64
 )
@@ -34,6 +36,7 @@ type wish struct {
 	step    tablet.Step
 	why     string
 	seen    time.Duration // when the ring's wish was last compared
+	differs time.Duration // since when the ring shows something else than the registry; 0 while it does not
 
 	walk    []ring.Token // what a lookup said, for a point that no token of this node owns
 	walkAt  time.Duration
@@ -167,13 +170,33 @@ func (c *Core) reconcile(p *place, targets []ident.NodeID, add int) {
 	c.touch(p)
 }
 
-// targets returns the nodes that the ring wants for a tablet; nil while the ring has not answered, or shows something else
-// than the members would make. A ring that is being absorbed, healed or made anew shows for a while what it will not
-// want later, and replicas are not moved for that.
+// targets returns the nodes that a tablet should lie on; nil while that is not clear. The ring says when, and the registry
+// has to agree: a ring that is being absorbed, healed or made anew shows for a while what it will not want later, and
+// replicas are not moved for that. Where the two differ for long, it is the ring that has not found together, and what
+// the members agreed on is used.
 func (c *Core) targets(p *place) []ident.NodeID {
+	if c.balance.wished == nil {
+		return nil
+	}
+	wished := c.balance.wished.Targets(p.tablet)
+	if c.shows(p, wished) {
+		p.wish.differs = 0
+		return wished
+	}
+	if p.wish.differs == 0 {
+		p.wish.differs = max(c.now.Mono, 1)
+	}
+	if c.now.Mono < p.wish.differs+ringPatience {
+		return nil
+	}
+	return wished
+}
+
+// shows reports whether the ring, at a tablet's point, wants the targets that the registry has for it.
+func (c *Core) shows(p *place, wished []ident.NodeID) bool {
 	walk := c.walk(p)
 	if walk == nil {
-		return nil
+		return false
 	}
 	tokens := make([]ring.Token, 0, len(walk)+len(c.balance.silent))
 	for _, t := range walk {
@@ -182,21 +205,13 @@ func (c *Core) targets(p *place) []ident.NodeID {
 		}
 	}
 	tokens = append(tokens, c.balance.silent...)
-	n := min(c.registry.Settings().Replicas, c.balance.counted)
 	sortFrom(tokens, c.point(p.tablet))
 	tokens = slices.CompactFunc(tokens, func(a, b ring.Token) bool { return a.ID == b.ID })
-	shown := placement.FirstOf(tokens, n, c.registry.Zone)
-	if c.balance.wished == nil {
-		return nil
+	shown := placement.FirstOf(tokens, len(wished), c.registry.Zone)
+	if len(shown) < len(wished) { // what it shows here is too short, or too many of it do not count
+		return !slices.ContainsFunc(shown, func(id ident.NodeID) bool { return !slices.Contains(wished, id) })
 	}
-	wished := c.balance.wished.Targets(p.tablet)
-	if slices.Equal(shown, wished) {
-		return wished
-	}
-	if len(shown) < n && !slices.ContainsFunc(shown, func(id ident.NodeID) bool { return !slices.Contains(wished, id) }) {
-		return wished // what the ring shows here is too short, or too many of it do not count
-	}
-	return nil // the ring has not taken in, or has not given up, a member: it will
+	return slices.Equal(shown, wished)
 }
 
 // sortFrom sorts tokens clockwise from a point.
