@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/quorddb/quord/internal/ident"
-	"github.com/quorddb/quord/internal/registry"
 	"github.com/quorddb/quord/internal/ring"
 	"github.com/quorddb/quord/internal/tablet"
 	"github.com/quorddb/quord/internal/wire"
@@ -240,13 +239,4 @@ func (c *Core) sendRing(e *ring.Envelope) {
 	if c.live(e.To) {
 		c.out.Add(e.To, false, wire.Ring{Message: &e.Msg})
 	}
-}
-
-// Members returns the members whose connections are to be kept, this node included, and those that it must not talk
-// to any more, by the newest registry.
-func (c *Core) Members() []registry.Member {
-	if c.registry == nil {
-		return nil
-	}
-	return slices.Clone(c.registry.Members())
 }

@@ -173,6 +173,11 @@ func (c *client) do(args ...string) (string, error) {
 	if _, err := c.conn.Write(b.Bytes()); err != nil {
 		return "", err
 	}
+	return c.reply()
+}
+
+// reply reads one reply, of a list only its head.
+func (c *client) reply() (string, error) {
 	line, err := c.r.ReadString('\n')
 	if err != nil {
 		return "", err
