@@ -250,7 +250,11 @@ func (n *fakeNode) ring() admin.Ring {
 }
 
 func (n *fakeNode) status() admin.Status {
-	up, _ := filepath.Glob(filepath.Join(n.cfg.Dir, "..", "*", "up"))
+	all, _ := filepath.Glob(filepath.Join(n.cfg.Dir, "..", "*", "up"))
+	up := slices.DeleteFunc(all, func(name string) bool { // where a directory is in the way the node has not started
+		info, err := os.Stat(name)
+		return err != nil || !info.Mode().IsRegular()
+	})
 	s := admin.Status{Healthy: n.cfg.Zone != "sick", Nodes: admin.NodeCounts{Up: len(up)}, Tablets: admin.TabletCounts{Total: 16}}
 	if !s.Healthy {
 		s.Why = []string{"2 of 16 tablets have too few replicas"}
