@@ -17,19 +17,19 @@ import (
 // What cannot be understood gets Redis' error and ends the connection; what came before it is answered.
 func TestProtocolErrors(t *testing.T) {
 	s := newTestServer(t, Config{}, newFakeNode(t, 16))
-	for in, want := range map[string]string{
-		"SET a 1\r\n*1\r\n:1\r\n":                "+OK\r\n-ERR Protocol error: expected '$', got ':'\r\n",
-		"GET a\r\n*x\r\nGET a\r\n":               "$1\r\n1\r\n-ERR Protocol error: invalid multibulk length\r\n",
-		"*1\r\n$-5\r\n":                          "-ERR Protocol error: invalid bulk length\r\n",
-		"SET \"a\r\n":                            "-ERR Protocol error: unbalanced quotes in request\r\n",
-		strings.Repeat("x", 70_000):              "-ERR Protocol error: too big inline request\r\n",
-		"POST / HTTP/1.1\r\nHost: localhost\r\n": "-ERR unknown command 'POST', with args beginning with: '/' 'HTTP/1.1' \r\n",
+	for _, step := range []struct{ in, want string }{
+		{"SET a 1\r\n*1\r\n:1\r\n", "+OK\r\n-ERR Protocol error: expected '$', got ':'\r\n"},
+		{"GET a\r\n*x\r\nGET a\r\n", "$1\r\n1\r\n-ERR Protocol error: invalid multibulk length\r\n"},
+		{"*1\r\n$-5\r\n", "-ERR Protocol error: invalid bulk length\r\n"},
+		{"SET \"a\r\n", "-ERR Protocol error: unbalanced quotes in request\r\n"},
+		{strings.Repeat("x", 70_000), "-ERR Protocol error: too big inline request\r\n"},
+		{"POST / HTTP/1.1\r\nHost: localhost\r\n", "-ERR unknown command 'POST', with args beginning with: '/' 'HTTP/1.1' \r\n"},
 	} {
 		c := s.dial()
-		c.send([]byte(in))
+		c.send([]byte(step.in))
 		got, err := io.ReadAll(c.conn)
-		if err != nil || string(got) != want {
-			t.Errorf("%.40q: got %q, %v; want %q", in, got, err, want)
+		if err != nil || string(got) != step.want {
+			t.Errorf("%.40q: got %q, %v; want %q", step.in, got, err, step.want)
 		}
 	}
 }
