@@ -11,12 +11,12 @@ import (
 
 // A node that lost a part of its memory must not vote with what is left. Each counts its synced writes. When it connects
 // it says with how many its present boot began, and from then on how many are on disk; the others keep that, durably.
-// One that comes back with an earlier boot, or begins a boot with fewer writes than it had told of, is a restored
-// copy; one that claims a boot which began otherwise is a clone. All of them are refused.
+// One that comes back with an earlier boot, or begins a boot with fewer writes than it had told of, is a restored or
+// cloned copy, and is refused. A copy counts its starts as the original does, so a boot has random bits below the count.
 
 var sequenceKey = []byte("nsequence") // the number of synced writes (8 bytes)
 
-const knownPrefix = "np" // "np" node (16): boot, begun, sequence (8 bytes each): what the node told last
+const knownPrefix = "np" // "np" node (16): boot, sequence (8 bytes each): what the node told last
 
 // memory is how far the disks are known to be written.
 type memory struct {
@@ -26,7 +26,7 @@ type memory struct {
 	known    map[ident.NodeID]claim
 }
 
-type claim struct{ boot, begun, sequence uint64 }
+type claim struct{ boot, sequence uint64 }
 
 func (m *memory) load(r kv.Reader) error {
 	m.known = map[ident.NodeID]claim{}
@@ -44,10 +44,8 @@ func (m *memory) load(r kv.Reader) error {
 	lower := []byte(knownPrefix)
 	upper := []byte{lower[0], lower[1] + 1}
 	err = r.Scan(lower, upper, func(k, v []byte) bool {
-		if len(k) == 2+ident.Size && len(v) == 24 {
-			m.known[ident.NodeID(k[2:])] = claim{
-				binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:]), binary.BigEndian.Uint64(v[16:]),
-			}
+		if len(k) == 2+ident.Size && len(v) == 16 {
+			m.known[ident.NodeID(k[2:])] = claim{binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])}
 		}
 		return true
 	})
@@ -67,7 +65,7 @@ func (m *memory) next(w *kv.Write) {
 func (c *Core) begins(id ident.NodeID, boot, begun uint64) {
 	old := c.memory.known[id]
 	if boot > old.boot {
-		c.remember(id, claim{boot, begun, max(begun, old.sequence)})
+		c.remember(id, claim{boot, max(begun, old.sequence)})
 	}
 }
 
@@ -82,13 +80,15 @@ func (c *Core) told(id ident.NodeID, sequence uint64) {
 func (c *Core) remember(id ident.NodeID, k claim) {
 	c.memory.known[id] = k
 	v := binary.BigEndian.AppendUint64(nil, k.boot)
-	v = binary.BigEndian.AppendUint64(v, k.begun)
 	v = binary.BigEndian.AppendUint64(v, k.sequence)
 	c.turn.extra.State = append(c.turn.extra.State, kv.Op{Kind: kv.Set, Key: append([]byte(knownPrefix), id[:]...), Value: v})
 }
 
 // Begun returns with how many synced writes this boot of the node began.
 func (c *Core) Begun() uint64 { return c.memory.begun }
+
+// BootBits is how many bits of a boot are drawn at random; above them stands how often the node has started.
+const BootBits = 20
 
 // Admits says whether a node may connect that claims this cluster, boot, and writes at the beginning of the boot: not one of another cluster, not
 // one that was removed, and not one that knows less than it once did.
@@ -105,11 +105,9 @@ func (c *Core) Admits(id ident.NodeID, cluster ident.ClusterID, boot, begun uint
 	old := c.memory.known[id]
 	switch {
 	case boot < old.boot:
-		return fmt.Errorf("node %s has come back with boot %d after boot %d was seen: its data directory has gone back in time (a restored or cloned copy); start it with an empty one, as a new node", id, boot, old.boot)
+		return fmt.Errorf("node %s shows its start number %d after another process with number %d was seen: its data directory has gone back in time (a restored or cloned copy); start it with an empty one, as a new node", id, boot>>BootBits, old.boot>>BootBits)
 	case boot > old.boot && begun < old.sequence:
 		return fmt.Errorf("node %s has come back with %d writes on disk after it had told of %d: its data directory has gone back in time (a restored or cloned copy); start it with an empty one, as a new node", id, begun, old.sequence)
-	case boot == old.boot && begun != old.begun:
-		return fmt.Errorf("node %s claims boot %d, which began with %d writes on disk and not with %d: its data directory is a copy; start it with an empty one, as a new node", id, boot, old.begun, begun)
 	}
 	return nil
 }

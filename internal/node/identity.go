@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/quorddb/quord/internal/core"
 	"github.com/quorddb/quord/internal/kv"
 )
 
@@ -91,7 +92,8 @@ func writeDurably(dir, name string, b []byte) (err error) {
 
 var bootKey = []byte("nboot") // how often the node has started (8 bytes, big endian)
 
-// nextBoot counts a start of the node, durably.
+// nextBoot counts a start of the node, durably, and returns what names this process: the count above core.BootBits
+// random bits. A copy of the directory counts alike, but draws other bits, and so is another process to everybody.
 func nextBoot(s kv.Store) (uint64, error) {
 	var boot uint64
 	b, err := s.Get(bootKey)
@@ -109,7 +111,9 @@ func nextBoot(s kv.Store) (uint64, error) {
 	if err := commit(s, w); err != nil {
 		return 0, fmt.Errorf("write the boot counter: %w", err)
 	}
-	return boot, nil
+	var drawn [8]byte
+	rand.Read(drawn[:]) //nolint:errcheck // it never fails
+	return boot<<core.BootBits | binary.LittleEndian.Uint64(drawn[:])&(1<<core.BootBits-1), nil
 }
 
 func commit(s kv.Store, w *kv.Write) error {
