@@ -90,7 +90,7 @@ func (t *target) dial(within time.Duration) *client {
 	})}
 }
 
-func (c *client) close() { _ = c.rdb.Close() }
+func (c *client) close() { _ = c.rdb.Close() } // the answer is there already
 
 // errAbsent is returned by do for a null reply.
 var errAbsent = errors.New("no such key")

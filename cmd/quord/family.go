@@ -98,7 +98,7 @@ func (f *family) stop() {
 			case <-late.done:
 			default:
 				fmt.Fprintf(f.log, "quord: %s (pid %d) did not stop within %s: killed\n", late.name, late.cmd.Process.Pid, stopWithin)
-				_ = late.cmd.Process.Signal(os.Kill)
+				_ = late.cmd.Process.Signal(os.Kill) // it may have ended by itself meanwhile
 				<-late.done
 			}
 		}

@@ -43,7 +43,7 @@ func connect(ctx context.Context, c *Config, addr string) (*conn, error) {
 		return k, nil
 	}
 	if err := k.auth(c); err != nil {
-		_ = nc.Close()
+		_ = nc.Close() // the error that led here is the one to tell
 		return nil, fmt.Errorf("authenticate with %s: %w", addr, err)
 	}
 	return k, nil

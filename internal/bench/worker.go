@@ -51,7 +51,7 @@ func (w *worker) drop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.conn != nil {
-		_ = w.conn.Close()
+		_ = w.conn.Close() // only to end what is read or written
 		w.conn = nil
 	}
 }

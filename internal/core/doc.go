@@ -1,7 +1,7 @@
 // Package core is one node as a value: the ring, the replicas, the registry and the requests under way, composed.
 // Events go in (requests of clients, frames of peers, connections that come and go, time), effects come out (frames
 // to send, a write for the disk, requests that ended, events for the log). It holds no goroutine, socket, clock or
-// random source of its own; production and simulation drive the same value.
+// random source of its own; production and tests drive the same value.
 //
 // One turn of the worker that owns it (package node) goes
 //

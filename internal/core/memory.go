@@ -43,13 +43,16 @@ func (m *memory) load(r kv.Reader) error {
 	}
 	lower := []byte(knownPrefix)
 	upper := []byte{lower[0], lower[1] + 1}
+	var damaged error
 	err = r.Scan(lower, upper, func(k, v []byte) bool {
-		if len(k) == 2+ident.Size && len(v) == 16 {
-			m.known[ident.NodeID(k[2:])] = claim{binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])}
+		if len(k) != 2+ident.Size || len(v) != 16 {
+			damaged = kv.ErrCorrupt
+			return false
 		}
+		m.known[ident.NodeID(k[2:])] = claim{binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])}
 		return true
 	})
-	if err != nil {
+	if err = errors.Join(err, damaged); err != nil {
 		return fmt.Errorf("read what others told: %w", err)
 	}
 	return nil

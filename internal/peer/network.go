@@ -68,8 +68,9 @@ type Peer struct {
 type Hello struct {
 	// Cluster is zero in a node that has not joined one yet.
 	Cluster ident.ClusterID
-	// Boot counts the starts of the node, Sequence is how far its log is known to be on disk: a node that comes
-	// back below what it said before has lost its memory.
+	// Boot names this process: it grows with each start of the node, and a copy of its directory draws another one.
+	// Sequence is with how many synced writes the boot began: a node that begins with fewer than it had told of has
+	// lost its memory.
 	Boot, Sequence uint64
 	// ProtocolMin to ProtocolMax are the versions of messages that the node speaks.
 	ProtocolMin, ProtocolMax uint16

@@ -133,7 +133,7 @@ func (s *Server) isClosing() bool {
 func (s *Server) admit(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		// Failures mean that the connection is gone; the session will notice.
-		_ = tcp.SetNoDelay(true)
+		_ = tcp.SetNoDelay(true) // both only make a connection better; one that is gone shows with the first read
 		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{
 			Enable: true, Idle: time.Minute, Interval: 20 * time.Second, Count: 3,
 		})
