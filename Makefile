@@ -18,9 +18,9 @@ help: ## lists what can be done
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 .PHONY: build
-build: ## builds bin/quord
+build: ## builds bin/quord and bin/quordsim
 	@mkdir -p bin
-	go build -ldflags '$(LDFLAGS)' -o bin/quord ./cmd/quord
+	go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/quord ./cmd/quordsim
 
 .PHONY: run
 run: build ## starts a ring of three on loopback (more: make run ARGS='--nodes 5')

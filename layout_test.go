@@ -77,14 +77,14 @@ var layout = map[string]struct {
 }
 
 // commands may import any package of the module but the ones for tests.
-var commands = []string{"cmd/quord"}
+var commands = []string{"cmd/quord", "cmd/quordsim"}
 
 // confined names the dependencies that only these packages may import, so that each can be replaced in one place.
 var confined = map[string][]string{
 	"github.com/cockroachdb/pebble":       {"internal/store"},
 	"go.etcd.io/raft":                     {"internal/tablet"},
 	"github.com/knadh/koanf":              {"internal/config"},
-	"github.com/spf13":                    {"internal/config", "cmd/quord"},
+	"github.com/spf13":                    {"internal/config", "cmd/quord", "cmd/quordsim"},
 	"github.com/prometheus/client_golang": {"internal/console"},
 	"github.com/redis/go-redis":           {"cmd/quord"},
 }

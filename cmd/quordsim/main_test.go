@@ -1,0 +1,28 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+// A script that runs seeds all night knows by the exit code alone whether they passed, failed, or never ran.
+func TestExitCodes(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want int
+		says string
+	}{
+		{[]string{"version"}, exitDone, "quordsim "},
+		{nil, exitUsage, "a verb is missing"},
+		{[]string{"word"}, exitUsage, "unknown verb"},
+		{[]string{"version", "x"}, exitUsage, "not a flag"},
+		{[]string{"version", "--x"}, exitUsage, "unknown flag"},
+	} {
+		var out bytes.Buffer
+		a := app{out: &out, err: &out}
+		if got := a.run(c.args); got != c.want || !strings.Contains(out.String(), c.says) {
+			t.Errorf("%q: exit %d, want %d with %q; printed %s", c.args, got, c.want, c.says, out.String())
+		}
+	}
+}
