@@ -6,6 +6,8 @@
 //
 //   - The log of a Write is durable before, or together with, its state. State never gets ahead of the log on
 //     disk, though either may lose its unsynced tail in a crash.
+//   - What a LogOp appends, and its hard state, may so survive a crash without the state of its Write. What removes
+//     entries (Destroy, Reset, Truncate) takes effect on disk no sooner than the state that was written with it.
 //   - The state of one Write is atomic: after a crash all of it is there or none of it, and if it is there, so
 //     is the state of every earlier Write.
 //   - A Write is visible to readers when Apply returns, and durable when its Pending has been waited for.
@@ -31,6 +33,9 @@ var ErrClosed = errors.New("kv: the store is closed")
 // ErrFailed is wrapped by every error of a store that refuses writes for good: a sync failed, and what the disk
 // holds is unknown until the store is opened again.
 var ErrFailed = errors.New("kv: the disk failed, the store refuses writes")
+
+// ErrNoSpace is wrapped, beside ErrFailed, by the error of a store that failed because the disk is full.
+var ErrNoSpace = errors.New("kv: no space left on the disk")
 
 // Reader reads state at one moment (Snapshot) or as of now (Store).
 type Reader interface {

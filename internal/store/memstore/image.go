@@ -14,10 +14,14 @@ import (
 type image struct {
 	state *btree.Map[string, []byte]
 	logs  map[uint32]*groupLog
+	bytes int64 // what all of it takes
 }
 
-// groupLog is the log of one group; entries[0] has the index group.Start.Index+1. Nobody outside of the image keeps
-// its array.
+// overhead is what a record or an entry takes beside its bytes.
+const overhead = 16
+
+// groupLog is the log of one group; entries[0] has the index group.Start.Index+1, and one whose own Index is 0 is
+// damaged. Nobody outside of the image keeps its array.
 type groupLog struct {
 	group   kv.Group
 	entries []kv.Entry
@@ -29,7 +33,7 @@ func newImage() *image {
 
 // copy returns an image that changes apart from m. The tree is shared until either changes.
 func (m *image) copy() *image {
-	c := &image{state: m.state.IsoCopy(), logs: make(map[uint32]*groupLog, len(m.logs))}
+	c := &image{state: m.state.IsoCopy(), logs: make(map[uint32]*groupLog, len(m.logs)), bytes: m.bytes}
 	for id, l := range m.logs {
 		c.logs[id] = &groupLog{group: l.group, entries: slices.Clone(l.entries)}
 	}
@@ -87,9 +91,13 @@ func (m *image) apply(w *kv.Write) {
 	for i := range w.State {
 		switch op := &w.State[i]; op.Kind {
 		case kv.Set:
-			m.state.Set(string(op.Key), op.Value)
+			old, had := m.state.Set(string(op.Key), op.Value)
+			m.bytes += recordBytes(len(op.Key), op.Value)
+			if had {
+				m.bytes -= recordBytes(len(op.Key), old)
+			}
 		case kv.Delete:
-			m.state.Delete(string(op.Key))
+			m.remove(string(op.Key))
 		case kv.DeleteRange:
 			m.deleteRange(string(op.Key), string(op.Value))
 		}
@@ -106,8 +114,36 @@ func (m *image) deleteRange(lower, upper string) {
 		return true
 	})
 	for _, key := range keys {
-		m.state.Delete(key)
+		m.remove(key)
 	}
+}
+
+func (m *image) remove(key string) {
+	if old, had := m.state.Delete(key); had {
+		m.bytes -= recordBytes(len(key), old)
+	}
+}
+
+func recordBytes(key int, value []byte) int64 { return int64(key+len(value)) + overhead }
+
+func entryBytes(entries []kv.Entry) (n int64) {
+	for i := range entries {
+		n += int64(len(entries[i].Data)) + overhead
+	}
+	return n
+}
+
+// growth is the room that w takes, before what it replaces and removes is given back.
+func growth(w *kv.Write) (n int64) {
+	for i := range w.Log {
+		n += entryBytes(w.Log[i].Append)
+	}
+	for i := range w.State {
+		if op := &w.State[i]; op.Kind == kv.Set {
+			n += recordBytes(len(op.Key), op.Value)
+		}
+	}
+	return n
 }
 
 func (m *image) applyLog(op *kv.LogOp) {
@@ -120,6 +156,7 @@ func (m *image) applyLog(op *kv.LogOp) {
 	if err != nil {
 		panic("memstore: a Write that was checked is invalid: " + err.Error())
 	}
+	m.bytes -= entryBytes(before.entries)
 	if !e.Exists {
 		delete(m.logs, op.Group)
 		return
@@ -136,6 +173,7 @@ func (m *image) applyLog(op *kv.LogOp) {
 	}
 	entries = entries[e.After.Start.Index+1-first:]
 	m.logs[op.Group] = &groupLog{group: e.After, entries: entries}
+	m.bytes += entryBytes(entries)
 }
 
 // clone copies w and all that it points to, for Apply may keep nothing of its caller's.

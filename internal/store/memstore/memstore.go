@@ -5,8 +5,9 @@
 // returns the store that the next start would find: the disk, and as many of the queued Writes as the caller decides,
 // in order. So a simulated crash keeps exactly what kv promises, and nothing else unless it is asked to.
 //
-// It refuses what kv refuses, with the same errors, and a disk that is told to Fail fails for good. The queue holds at
-// most maxQueue Writes: past that the oldest goes to the disk, as the disk may do with an unsynced Write at any time.
+// It refuses what kv refuses, with the same errors, and a disk that is told to Fail, or that is full, fails for good.
+// What else happens to disks is in fault.go: a bound on what fits, flipped bits, a crash in the midst of a Write. The
+// queue holds at most maxQueue Writes: past that the oldest goes to the disk, as the disk may do with an unsynced Write at any time.
 //
 // The package is pure: no clock, no randomness, no goroutine. All methods may be called from several goroutines at a
 // time; functions given to Scan, Groups and Crash are called without its lock, so they may use the store.
@@ -34,6 +35,8 @@ type Store struct {
 	first  uint64
 	failed error
 	closed bool
+	// capacity bounds the bytes that fit; 0 is no bound.
+	capacity int64
 }
 
 var _ kv.Store = (*Store)(nil)
@@ -86,6 +89,10 @@ func (s *Store) Apply(w *kv.Write, sync bool) (kv.Pending, error) {
 	}
 	if err := s.now.check(w); err != nil {
 		return nil, fmt.Errorf("memstore: %w", err)
+	}
+	if s.capacity > 0 && s.now.bytes+growth(w) > s.capacity {
+		s.fail(fmt.Errorf("%w: %d of %d bytes are taken", kv.ErrNoSpace, s.now.bytes, s.capacity))
+		return nil, s.failed
 	}
 	own := clone(w)
 	s.now.apply(own)
@@ -150,6 +157,13 @@ func (s *Store) Entries(group uint32, lo, hi, maxBytes uint64) ([]kv.Entry, erro
 	found := l.entries[lo-first : min(hi, l.group.Last+1)-first]
 	size := uint64(0)
 	for i := range found {
+		if found[i].Index == 0 {
+			if i > 0 {
+				found = found[:i]
+				break
+			}
+			return nil, fmt.Errorf("memstore: group %d, entry %d: %w", group, lo, kv.ErrCorrupt)
+		}
 		if size += uint64(len(found[i].Data)); size > maxBytes && i > 0 {
 			found = found[:i]
 			break
@@ -176,6 +190,10 @@ func (s *Store) Close() error {
 func (s *Store) Fail(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.fail(cause)
+}
+
+func (s *Store) fail(cause error) {
 	if s.failed == nil {
 		s.failed = fmt.Errorf("memstore: %w: %w", kv.ErrFailed, cause)
 	}
@@ -184,21 +202,12 @@ func (s *Store) Fail(cause error) {
 // Crash cuts the power: the store is closed, and a new one is returned that holds what was durable and the first
 // keep(n) of the n Writes that were not; a nil keep keeps none. After Close it is how the same disk is opened again.
 func (s *Store) Crash(keep func(unsynced int) int) *Store {
-	s.mu.Lock()
-	s.closed = true
-	unsynced := len(s.queue)
-	s.mu.Unlock()
-	kept := 0
-	if keep != nil {
-		kept = min(max(keep(unsynced), 0), unsynced)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	disk := s.disk.copy()
-	for _, w := range s.queue[:min(kept, len(s.queue))] {
-		disk.apply(w)
-	}
-	return start(disk)
+	return s.Tear(func(unsynced int) (whole, logs int) {
+		if keep == nil {
+			return 0, 0
+		}
+		return keep(unsynced), 0
+	})
 }
 
 type snapshot struct {
