@@ -38,6 +38,8 @@ type Config struct {
 	RequestTimeout time.Duration
 	Ring           ring.Config
 	Tablet         tablet.Timing
+	// Floor is how many bytes should stay free on the disk (see Room); 0 is no floor.
+	Floor uint64
 	// Settle is how long the ring's wish for a tablet must stand before replicas move. Default 2s.
 	Settle time.Duration
 }
@@ -68,6 +70,9 @@ type Core struct {
 	balance balance
 	moves   moves
 	memory  memory
+	room    room
+	// tightPeers says that the disk of another node was tight at some time; what it says now, its pulse tells.
+	tightPeers bool
 	gates   atomic.Pointer[gates]
 	traces  map[uint64]*trace
 
@@ -164,7 +169,7 @@ func (c *Core) openGroups() error {
 			return err
 		}
 	}
-	return nil
+	return c.clearStages()
 }
 
 // At sets the time of what happens next.

@@ -16,6 +16,11 @@ type Figures struct {
 	Pending, PendingLimit     int
 	Sending, SendingLimit     int
 	Receiving, ReceivingLimit int
+	// Floor is how many bytes should stay free on the disk, Low and Tight say how it stands (see Room). Refused counts
+	// the writes, Dropped the raft messages that were turned away for want of room.
+	Floor            uint64
+	Low, Tight       bool
+	Refused, Dropped uint64
 }
 
 // Figures returns the figures of this moment.
@@ -25,6 +30,7 @@ func (c *Core) Figures() Figures {
 		Pending: len(c.router.pending), PendingLimit: maxPending,
 		Sending: len(c.moves.out), SendingLimit: maxOutgoing,
 		Receiving: len(c.moves.in), ReceivingLimit: maxIncoming,
+		Floor: c.cfg.Floor, Low: c.room.low, Tight: c.room.tight, Refused: c.room.refused, Dropped: c.room.dropped,
 	}
 	if c.registry == nil {
 		return f

@@ -91,6 +91,9 @@ func (c *Core) StatusInfo() admin.Status {
 			out.Why = append(out.Why, fmt.Sprintf("node %s is %s", m.ID.Short(), m.State))
 		}
 		p := c.pulseOf(m.ID)
+		if p.Low {
+			out.Why = append(out.Why, fmt.Sprintf("the disk of node %s is almost full: it leads nothing that others can lead", m.ID.Short()))
+		}
 		if c.live(m.ID) && p.Revision < c.registry.Revision() {
 			out.Why = append(out.Why, fmt.Sprintf("node %s has not reported since the members changed", m.ID.Short()))
 		}

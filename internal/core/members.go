@@ -74,12 +74,16 @@ func (c *Core) live(id ident.NodeID) bool {
 	return p != nil && p.up
 }
 
-// able reports whether a node may be asked to lead: it is connected and not about to stop.
+// able reports whether a node may be asked to lead: it is connected, not about to stop, and has room on its disk.
 func (c *Core) able(id ident.NodeID) bool {
 	if id == c.self {
-		return !c.closing
+		return !c.closing && !c.room.low
 	}
-	return c.live(id) && !c.peers[id].pulse.Closing
+	if !c.live(id) {
+		return false
+	}
+	p := &c.peers[id].pulse
+	return !p.Closing && !p.Low
 }
 
 // memberIDs returns the members that this node knows, this one included.
@@ -249,7 +253,10 @@ func (c *Core) pulseOut() {
 }
 
 func (c *Core) ownPulse() wire.Pulse {
-	p := wire.Pulse{Wall: c.now.Wall, Revision: c.registry.Revision(), Sequence: c.memory.durable, Closing: c.closing}
+	p := wire.Pulse{
+		Wall: c.now.Wall, Revision: c.registry.Revision(), Sequence: c.memory.durable, Closing: c.closing,
+		Low: c.room.low, Tight: c.room.tight,
+	}
 	for _, pl := range c.places {
 		g := pl.group
 		if g == nil {
@@ -293,6 +300,7 @@ func (c *Core) pulseIn(from ident.NodeID, m *wire.Pulse) {
 		return
 	}
 	p.pulse, p.heard = *m, c.now.Mono
+	c.tightPeers = c.tightPeers || m.Tight
 	c.begins(from, p.boot, p.begun) // it may have become a member since it connected
 	c.told(from, m.Sequence)
 	if c.registry == nil || m.Revision > c.registry.Revision() {

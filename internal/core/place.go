@@ -150,7 +150,27 @@ func (c *Core) dropSink(p *place) {
 	if p.sink != nil {
 		delete(c.moves.in, p.sink.key)
 		p.sink = nil
+		c.clearStage(p)
 	}
+}
+
+// clearStage removes what was received of a snapshot that is given up.
+func (c *Core) clearStage(p *place) {
+	lower, upper := tablet.StageRange(p.tablet)
+	c.turn.extra.State = append(c.turn.extra.State, kv.Op{Kind: kv.DeleteRange, Key: lower, Value: upper})
+}
+
+// clearStages removes what a crash left of snapshots that had not arrived; those that had are in their places.
+func (c *Core) clearStages() error {
+	lower, upper := tablet.StagesRange()
+	left := false
+	if err := c.store.Scan(lower, upper, func(_, _ []byte) bool { left = true; return false }); err != nil {
+		return fmt.Errorf("look for snapshots that did not arrive: %w", err)
+	}
+	if left {
+		c.turn.extra.State = append(c.turn.extra.State, kv.Op{Kind: kv.DeleteRange, Key: lower, Value: upper})
+	}
+	return nil
 }
 
 // learn takes over a hint about who leads and holds a tablet.

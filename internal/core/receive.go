@@ -100,6 +100,9 @@ func (c *Core) raft(from ident.NodeID, m wire.Raft) {
 		c.out.Add(from, false, &wire.Where{Tablet: p.tablet, Descriptor: g.Descriptor().Append(nil)})
 		return
 	}
+	if c.tooTight(p, m.Body) {
+		return
+	}
 	g, err := c.groupFor(p, to)
 	if err != nil {
 		c.tell(Debug, "a raft message was dropped", "from", from, "error", err)
@@ -180,6 +183,7 @@ func (c *Core) Tick() {
 		m.watchAt = now + watchEvery
 		c.watch()
 		c.tickTransfers()
+		c.yield()
 	}
 	if now >= m.apartAt {
 		m.apartAt = now + apartEvery

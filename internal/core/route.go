@@ -255,6 +255,10 @@ func (c *Core) sooner(q *pending, after time.Duration) {
 // refused takes an answer that is none: the request was certainly not taken, unless the status says otherwise.
 func (c *Core) refused(q *pending, s wire.Status, leader ident.NodeID, epoch uint64) {
 	asked := q.asked
+	if s == wire.Full {
+		c.finish(q, nil, &request.Failure{Code: request.NoRoom, Message: fullText})
+		return
+	}
 	q.down = s == wire.NoMajority
 	if s == wire.NotLeader && asked != c.self {
 		if q.place.leader == asked {
@@ -322,7 +326,7 @@ func (c *Core) response(from ident.NodeID, m *wire.Response) {
 	case wire.Done:
 		q.place.learn(from, m.Epoch, nil)
 		c.answered(q, m)
-	case wire.NotLeader, wire.Busy, wire.NoMajority:
+	case wire.NotLeader, wire.Busy, wire.NoMajority, wire.Full:
 		c.refused(q, m.Status, m.Leader, m.Epoch)
 	case wire.Lost:
 		q.Lost()

@@ -24,6 +24,11 @@ func (c *Core) serve(p *place, write bool, o tablet.Origin, encoded []byte, comm
 	if !g.Descriptor().Majority(func(r tablet.Replica) bool { return c.live(r.Node) }) {
 		return wire.NoMajority
 	}
+	if write && (c.room.low || c.tightPeers) {
+		if s := c.roomFor(p, commands); s != taken {
+			return s
+		}
+	}
 	var refusal tablet.Refusal
 	if write {
 		refusal = g.Write(c.now.Mono, o, encoded, w)

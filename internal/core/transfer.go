@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -41,6 +42,10 @@ func (m *moves) waiting() bool { return len(m.ready) > 0 }
 type inKey struct {
 	from     ident.NodeID
 	transfer uint64
+}
+
+func (k inKey) compare(o inKey) int {
+	return cmp.Or(k.from.Compare(o.from), cmp.Compare(k.transfer, o.transfer))
 }
 
 // outgoing is a snapshot that this node sends.
@@ -226,11 +231,13 @@ func (c *Core) tickTransfers() {
 			c.endTransfer(o)
 		}
 	}
-	for k, in := range c.moves.in {
+	for _, k := range slices.SortedFunc(maps.Keys(c.moves.in), inKey.compare) {
+		in := c.moves.in[k]
 		if !in.installing && len(in.queue) == 0 && c.now.Mono > in.at+resumeWithin {
 			delete(c.moves.in, k)
 			if in.place.sink == in {
 				in.place.sink = nil
+				c.clearStage(in.place)
 			}
 		}
 	}
@@ -255,7 +262,7 @@ func (c *Core) offered(from ident.NodeID, m *wire.Offer) {
 	decline := func() {
 		c.out.Add(from, false, &wire.Verdict{Transfer: m.Transfer, State: wire.Declined})
 	}
-	if p == nil || p.group == nil || p.group.Replica() != m.Replica || len(c.moves.in) >= maxIncoming {
+	if p == nil || p.group == nil || p.group.Replica() != m.Replica || len(c.moves.in) >= maxIncoming || c.room.low {
 		decline()
 		return
 	}

@@ -45,6 +45,8 @@ const (
 	ClusterDown Code = "CLUSTERDOWN"
 	// Uncertain: a write that may or may not have been applied.
 	Uncertain Code = "UNCERTAIN"
+	// NoRoom: certainly nothing was applied; the disks of those who would have to keep the write are almost full.
+	NoRoom Code = "OOM"
 	// Err: the request itself cannot be served.
 	Err Code = "ERR"
 )

@@ -107,6 +107,18 @@ func decodeMessage(b []byte) (*pb.Message, error) {
 	return &m.Message, nil
 }
 
+// Grows reports whether an encoded raft message brings entries for the log.
+func Grows(b []byte) bool {
+	r := reader{b: b}
+	kind := pb.MessageType(r.byte())
+	r.byte()
+	for range 7 {
+		r.uvarint()
+	}
+	r.blob()
+	return kind == pb.MsgApp && r.uvarint() > 0
+}
+
 // Destination returns the replica that an encoded raft message is for, and the one that it is from.
 func Destination(b []byte) (to, from uint64, err error) {
 	r := reader{b: b}

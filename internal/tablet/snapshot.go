@@ -266,6 +266,12 @@ func stageKey(tablet uint32, key []byte) []byte {
 	return append(b, key...)
 }
 
+// StageRange bounds the state keys of a snapshot that is being received.
+func StageRange(tablet uint32) (lower, upper []byte) { return stageRange(tablet) }
+
+// StagesRange bounds those of all tablets.
+func StagesRange() (lower, upper []byte) { return prefixRange([]byte{prefixStaging}) }
+
 func stageRange(tablet uint32) (lower, upper []byte) { return prefixRange(stageKey(tablet, nil)) }
 
 // Hard returns the replica's hard state.

@@ -26,7 +26,7 @@ func someMessages() []Message {
 		&Response{ID: 300, Status: Done, Leader: nodeID(1), Epoch: 4, Replies: []byte("replies")},
 		&Response{ID: 301, Status: Rejected, Text: "why"},
 		Ring{&ring.Message{Kind: 1, Seq: 300}},
-		&Pulse{Wall: 1_700_000_000_000, Revision: 1, Sequence: 2, Leads: 3, Holds: 4, Lacking: 5, Moving: 6, Keys: 700, Closing: true},
+		&Pulse{Wall: 1_700_000_000_000, Revision: 1, Sequence: 2, Leads: 3, Holds: 4, Lacking: 5, Moving: 6, Keys: 700, Closing: true, Tight: true},
 		Ask{},
 		&Registry{Encoded: []byte("registry")},
 		&Who{Tablet: 5},

@@ -63,6 +63,8 @@ const (
 	Spent
 	// Rejected: certainly not taken, and asking again will not help; the text says why.
 	Rejected
+	// Full: certainly not taken; there is no room on the disks that would have to keep the write.
+	Full
 )
 
 // Response answers a Request.
@@ -91,6 +93,9 @@ type Pulse struct {
 	Leads, Holds, Lacking, Moving, Pending, Keys uint64
 	// Closing says that the node is about to stop and should not be asked to lead.
 	Closing bool
+	// Low says that the node's disk is almost full, so that it should not lead either; Tight that it takes no entries of
+	// logs any more.
+	Low, Tight bool
 }
 
 // Ask asks for the registry.
@@ -190,10 +195,13 @@ func (m *Pulse) append(b []byte) []byte {
 	for _, v := range [...]uint64{m.Revision, m.Sequence, m.Leads, m.Holds, m.Lacking, m.Moving, m.Pending, m.Keys} {
 		b = binary.AppendUvarint(b, v)
 	}
-	if m.Closing {
-		return append(b, 1)
+	var flags byte
+	for i, set := range [...]bool{m.Closing, m.Low, m.Tight} {
+		if set {
+			flags |= 1 << i
+		}
 	}
-	return append(b, 0)
+	return append(b, flags)
 }
 
 func (Ask) append(b []byte) []byte { return b }
@@ -287,10 +295,13 @@ func decode(kind Kind, body []byte) (any, error) {
 		}
 		m = Ring{&msg}
 	case KindPulse:
-		m = &Pulse{
+		p := &Pulse{
 			Wall: int64(r.uint64()), Revision: r.uvarint(), Sequence: r.uvarint(), Leads: r.uvarint(), Holds: r.uvarint(),
-			Lacking: r.uvarint(), Moving: r.uvarint(), Pending: r.uvarint(), Keys: r.uvarint(), Closing: r.byte() == 1,
+			Lacking: r.uvarint(), Moving: r.uvarint(), Pending: r.uvarint(), Keys: r.uvarint(),
 		}
+		flags := r.byte()
+		p.Closing, p.Low, p.Tight = flags&1 != 0, flags&2 != 0, flags&4 != 0
+		m = p
 	case KindAsk:
 		m = Ask{}
 	case KindRegistry:
