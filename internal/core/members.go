@@ -37,14 +37,13 @@ type peer struct {
 
 // membership is what time demands of a member.
 type membership struct {
-	phase     phase
-	pulseAt   time.Duration
-	watchAt   time.Duration
-	tickAt    time.Duration
-	balanceAt time.Duration
-	apartAt   time.Duration
-	// apartSince is since when this node stands apart from the ring of the others; 0: it does not.
-	apartSince time.Duration
+	phase      phase
+	pulseAt    time.Duration
+	watchAt    time.Duration
+	tickAt     time.Duration
+	balanceAt  time.Duration
+	acquaintAt time.Duration
+	acquainted []ident.NodeID // the members that the ring was told of
 	seeds      []ident.NodeID
 	asked      time.Duration // when a seed was last asked for the registry
 	calling    bool          // a change of the registry is under way

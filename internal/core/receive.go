@@ -185,9 +185,9 @@ func (c *Core) Tick() {
 		c.tickTransfers()
 		c.yield()
 	}
-	if now >= m.apartAt {
-		m.apartAt = now + apartEvery
-		c.tickApart()
+	if now >= m.acquaintAt {
+		m.acquaintAt = now + acquaintEvery
+		c.tickAcquaint()
 	}
 	if now >= m.balanceAt {
 		m.balanceAt = now + balanceEvery

@@ -56,6 +56,10 @@ type Config struct {
 	// failed join is tried again. Default 100 ms.
 	Backoff time.Duration
 
+	// MergeEvery is the mean pause between two nodes that are asked whether they stand in this ring; see Acquaint.
+	// Default 4 times StabilizeEvery.
+	MergeEvery time.Duration
+
 	// HopTimeout is how long one hop of an iterative lookup may take before the lookup goes around it.
 	// Default 500 ms.
 	HopTimeout time.Duration
@@ -102,6 +106,7 @@ func (c Config) withDefaults() Config {
 	set(&c.Settle, c.StabilizeEvery+time.Duration(c.Attempts+1)*c.QueryTimeout)
 	set(&c.DeadFor, c.StabilizeEvery)
 	set(&c.Backoff, 100*time.Millisecond)
+	set(&c.MergeEvery, 4*c.StabilizeEvery)
 	set(&c.HopTimeout, 500*time.Millisecond)
 	set(&c.LookupTimeout, 10*time.Second)
 	set(&c.HopLimit, 64)
@@ -147,6 +152,7 @@ func (c Config) Validate() error {
 		{"Settle", c.Settle},
 		{"DeadFor", c.DeadFor},
 		{"Backoff", c.Backoff},
+		{"MergeEvery", c.MergeEvery},
 		{"HopTimeout", c.HopTimeout},
 		{"LookupTimeout", c.LookupTimeout},
 	} {

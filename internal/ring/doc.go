@@ -13,8 +13,8 @@
 // lookups that ended, events for the log. It has no goroutine, clock, socket or random source of its own: the
 // same seed and events give the same effects. It keeps nothing on disk and stores no data.
 //
-// It does not decide the fate of a write: routing may be wrong for a while. It does not merge rings that a
-// partition has split.
+// It does not decide the fate of a write: routing may be wrong for a while. It merges rings that a partition has
+// split only as far as its caller names the nodes to look for (Acquaint), so rings of two clusters never do.
 //
 // # Concurrency
 //
@@ -36,6 +36,15 @@
 //     the step.
 //   - A token's word counts for one token only: Gone says that a node lives but its token is no member.
 //
+// A ring that a partition has split is merged by one more source of candidates for Stabilize: where other nodes would
+// place a token (see merge.go). It is bounded in time and in messages:
+//
+//   - Each node asks each of n acquaintances within n times MergeEvery (at random times 3/4 to 5/4 of it), so two rings
+//     are found out within that time, and with a large part on each side within a few MergeEvery.
+//   - A node of T tokens then places all of them in the other ring within T/8 intervals of stabilization. Once those
+//     of the nodes of one ring are placed, every token's successor is right when it has been heard of along the ring.
+//   - For that a node sends at most 8 * (HopLimit+1) questions in an interval, and in one ring one lookup per MergeEvery.
+//
 // The tokens of one node speak to each other by the same messages, delivered inside before a call returns.
 //
 // # Invariant, and what it assumes
@@ -46,7 +55,7 @@
 // member without a live successor or fewer than r+1 principals. A machine's death takes all its tokens at once,
 // so here this means: every token keeps a live successor on another machine, and r+1 principals remain on the
 // others. Lists therefore reach DistinctNodes other machines, and a ring starts with r+1 tokens. When an
-// assumption breaks, the tokens that notice tell it as an alarm (Event.Alarm): a token without a live successor
+// assumption breaks, as it does where a partition cuts the ring up, the tokens that notice tell it as an alarm (Event.Alarm): a token without a live successor
 // turns to whomever else its node knows, a list out of order is not used, a list that stays on one machine is reported.
 //
 // # Who owns what

@@ -86,6 +86,7 @@ const (
 	PredecessorChange                      // Peer is Token's predecessor now
 	Left                                   // Token left
 	NodeDead                               // Peer.Node did not answer and counts as dead for a while
+	OtherRing                              // Peer stands where Token should, in another ring: the two are being merged
 	AlarmIsolated                          // every successor of Token is dead; it turns to whom else its node knows
 	AlarmOneMachine                        // Token's successors are all on this node though the ring has others
 	AlarmDisorder                          // Peer sent a successor list out of ring order; it was not used
@@ -121,6 +122,6 @@ func (k EventKind) String() string {
 var eventNames = [...]string{
 	Created: "ring created", Joined: "joined", JoinFailed: "join failed", SuccessorChanged: "successor changed",
 	SuccessorLost: "successor lost", PredecessorChange: "predecessor changed", Left: "left", NodeDead: "node dead",
-	AlarmIsolated: "alarm: no live successor", AlarmOneMachine: "alarm: all successors on one machine",
+	OtherRing: "another ring found", AlarmIsolated: "alarm: no live successor", AlarmOneMachine: "alarm: all successors on one machine",
 	AlarmDisorder: "alarm: successor list out of order",
 }

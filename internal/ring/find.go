@@ -44,6 +44,16 @@ func (r *Ring) findFinger(m *member, ideal ID, exponent int) {
 	r.begin(l)
 }
 
+// findThrough starts the lookup of m's place that begins at another node, whatever this one knows itself. It is not
+// started again where it leads nowhere.
+func (r *Ring) findThrough(m *member, node ident.NodeID) {
+	l := r.lookups.add(forMerge, m.id, Iterative, r.now, r.now+r.cfg.LookupTimeout)
+	l.member, l.through = m.id, node
+	l.restart()
+	l.contacts = append(l.contacts[:0], node)
+	r.proceed(l)
+}
+
 // begin starts a lookup, or starts it again, from this node's own table.
 func (r *Ring) begin(l *lookup) {
 	l.restart()
@@ -95,6 +105,10 @@ func (r *Ring) proceed(l *lookup) {
 	}
 	if ok {
 		r.askHop(l, t, claim)
+		return
+	}
+	if l.purpose == forMerge {
+		r.fail(l, l.failure())
 		return
 	}
 	l.seq, l.hop = 0, Token{}
@@ -243,6 +257,10 @@ func (r *Ring) onRoute(from ident.NodeID, msg *Message) {
 		r.fail(l, ErrHopLimit)
 		return
 	case Final:
+		if l.purpose == forMerge && len(msg.List) > 0 {
+			r.end(l, msg.List[0], msg.List[1:], nil) // believed is enough: it is asked before it is adopted
+			return
+		}
 		l.offerFinal(msg.List)
 	case Closer:
 		l.offerNear(msg.List)
@@ -298,7 +316,7 @@ func (r *Ring) fail(l *lookup, err error) { r.end(l, Token{}, nil, err) }
 
 // end ends a lookup and hands its result to whoever wanted it.
 func (r *Ring) end(l *lookup, t Token, successors []Token, err error) {
-	why, member, finger := l.purpose, l.member, l.finger
+	why, member, finger, through := l.purpose, l.member, l.finger, l.through
 	if why == forCaller {
 		f := &r.out[r.filling]
 		f.Results = append(f.Results, Result{
@@ -311,6 +329,8 @@ func (r *Ring) end(l *lookup, t Token, successors []Token, err error) {
 	switch {
 	case why == forJoin:
 		r.foundPlace(m, t, err)
+	case why == forMerge:
+		r.placed(m, t, through, err)
 	case why == forFinger && err == nil && m.phase == Member && t.ID != m.id:
 		r.setFinger(m, finger, t, successors)
 	}

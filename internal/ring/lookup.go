@@ -19,6 +19,7 @@ const (
 	forCaller purpose = iota
 	forJoin
 	forFinger
+	forMerge
 )
 
 // lookup is one lookup in flight at the node that drives it, apart from how messages travel: it knows whom it
@@ -29,7 +30,7 @@ type lookup struct {
 	purpose purpose
 	mode    Mode
 	target  ID
-	member  ID // forJoin, forFinger: the token that wants to know
+	member  ID // all but forCaller: the token that wants to know
 	finger  int
 
 	started  time.Duration
@@ -45,7 +46,8 @@ type lookup struct {
 	near     []Token // tokens that precede the target, the closest last
 	final    []Token // tokens that may own it, the next to ask first
 	contacts []ident.NodeID
-	spare    []question // put off, for their nodes seem to be down: asked when nobody else is left
+	through  ident.NodeID // forMerge: the node that it began at
+	spare    []question   // put off, for their nodes seem to be down: asked when nobody else is left
 	asked    []question
 	refused  bool // a token said that it does not own the target
 
@@ -157,8 +159,10 @@ func (l *lookup) wasAsked(t Token, claim bool) bool {
 	return false
 }
 
-// isContact reports whether a joining node asks t only for its node, and not for the place where it stands.
-func (l *lookup) isContact(t Token) bool { return l.purpose == forJoin && t.ID == ID{} }
+// isContact reports whether t is asked only for its node, and not for the place where it stands.
+func (l *lookup) isContact(t Token) bool {
+	return (l.purpose == forJoin || l.purpose == forMerge) && t.ID == ID{}
+}
 
 // failure returns the error of a lookup whose time is over.
 func (l *lookup) failure() error {

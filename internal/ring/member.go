@@ -56,7 +56,8 @@ type member struct {
 	due      time.Duration
 	lonesome int // how many rounds the list has named no living machine but this one
 
-	desperate bool // this stabilization ran out of successors once already
+	offered   Token // may be a nearer successor, from another ring: asked in the next stabilization; zero: none
+	desperate bool  // this stabilization ran out of successors once already
 
 	op       op
 	began    time.Duration // when the present or last stabilization began
@@ -141,6 +142,9 @@ func (r *Ring) died(m *member) {
 	case fromSuccessor:
 		r.successorDied(m)
 	case fromPredecessor:
+		if m.peer == m.offered {
+			m.offered = Token{}
+		}
 		r.finishStabilize(m)
 	case rectifying:
 		r.predecessorDied(m)
@@ -277,7 +281,7 @@ func (r *Ring) setList(m *member, head Token, rest []Token) {
 	}
 	m.list = slices.Clone(list)
 	r.table.dirty = true
-	r.nudge(m)
+	r.nudge(m, m.pred)
 }
 
 // company reports whether the successor list of any token of this node names another living machine. Fingers do

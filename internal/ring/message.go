@@ -23,7 +23,7 @@ const (
 	Route   Kind = 10 // the answer
 	Forward Kind = 11 // recursive lookup: pass it on
 	Found   Kind = 12 // its end, sent to the node that asked
-	Nudge   Kind = 13 // token From says to its predecessor To: my successor list has changed, stabilize soon
+	Nudge   Kind = 13 // token From says to its predecessor To: my successor list or predecessor has changed, stabilize soon
 )
 
 // Verdict is what the answer to a lookup's message means.

@@ -26,6 +26,7 @@ type Ring struct {
 	members  []*member // by identifier
 	contacts []ident.NodeID
 	revive   revival
+	merge    merging
 
 	table   table
 	health  health
@@ -173,6 +174,7 @@ func (r *Ring) Tick(now time.Duration) {
 		r.fixNextFinger()
 	}
 	r.tickLookups()
+	r.tickMerge()
 	r.settle()
 }
 
@@ -190,7 +192,7 @@ func (r *Ring) Next() time.Duration {
 			next = min(next, m.due)
 		}
 	}
-	return min(next, r.lookups.next())
+	return min(next, r.lookups.next(), r.nextMerge())
 }
 
 // Take returns what has gathered since the last call. The slices are valid until the next call of Take.

@@ -12,6 +12,8 @@ func (r *Ring) stabilize(m *member) {
 	if len(m.list) == 0 { // alone: the successor is m itself, which needs no question
 		if Between(m.id, m.pred.ID, m.id) && !m.pred.IsZero() {
 			r.ask(m, fromPredecessor, m.pred)
+		} else {
+			r.askOffered(m)
 		}
 		return
 	}
@@ -29,27 +31,33 @@ func (r *Ring) stabilizeFromSuccessor(m *member, state *Message) {
 		r.ask(m, fromPredecessor, q)
 		return
 	}
+	if r.askOffered(m) {
+		return
+	}
 	r.finishStabilize(m)
 }
 
 // stabilizeFromPredecessor takes the state of the successor's predecessor, which has answered and lies between
 // m and its successor. That successor has not changed since: m was in its step.
 func (r *Ring) stabilizeFromPredecessor(m *member, state *Message) {
+	if m.peer == m.offered {
+		m.offered = Token{}
+	}
 	r.setList(m, m.peer, state.List)
 	m.succEpoch = state.Epoch
 	m.due = min(m.due, r.now+r.cfg.StabilizeEvery/groups) // tell the tail of the list soon
 	r.finishStabilize(m)
 }
 
-// nudge tells m's predecessor that m's list has changed. It changes nothing but when the predecessor looks; a
-// chain of nudges ends where a list does not reach the change.
-func (r *Ring) nudge(m *member) {
-	if r.cfg.Nudge < r.cfg.StabilizeEvery && !m.pred.IsZero() && m.pred.ID != m.id {
-		r.send(m.pred.Node, Message{Kind: Nudge, To: m.pred.ID, From: m.id})
+// nudge tells m's predecessor, present or former, that m's list or predecessor has changed. It changes nothing but
+// when that one looks; a chain of nudges ends where a list does not reach the change.
+func (r *Ring) nudge(m *member, pred Token) {
+	if r.cfg.Nudge < r.cfg.StabilizeEvery && !pred.IsZero() && pred.ID != m.id {
+		r.send(pred.Node, Message{Kind: Nudge, To: pred.ID, From: m.id})
 	}
 }
 
-// onNudge hears that the successor's list has changed.
+// onNudge hears that the successor's list or predecessor has changed.
 func (r *Ring) onNudge(from ident.NodeID, msg *Message) {
 	m := r.member(msg.To)
 	if m != nil && m.phase == Member && len(m.list) > 0 && m.list[0] == (Token{ID: msg.From, Node: from}) {
@@ -161,8 +169,12 @@ func (r *Ring) setPredecessor(m *member, n Token, epoch uint64) {
 	if m.pred.IsZero() || m.pred.ID != n.ID && !Between(m.pred.ID, n.ID, m.id) {
 		m.settleAt = 0 // the old one is dead, and those between the new one and it may not know yet
 	}
+	old := m.pred
 	m.pred, m.predEpoch, m.predGone = n, epoch, false
 	r.cede(m)
 	r.table.dirty = true
 	r.tell(Event{Kind: PredecessorChange, Token: r.token(m), Peer: n})
+	if Between(old.ID, n.ID, m.id) {
+		r.nudge(m, old) // it has a nearer successor than m now
+	}
 }

@@ -26,6 +26,7 @@ type world struct {
 	lives uint64
 
 	delay   func(from, to ident.NodeID) time.Duration
+	cut     func(from, to ident.NodeID) bool // messages that are lost; nil: none
 	results map[ident.NodeID][]Result
 	alarms  []Event
 	log     []string
@@ -149,6 +150,9 @@ func (w *world) collect(id ident.NodeID) {
 		msg, err := DecodeMessage(env.Msg.Append(nil))
 		if err != nil {
 			w.t.Fatalf("%v: %v", err, env.Msg)
+		}
+		if w.cut != nil && w.cut(id, env.To) {
+			continue
 		}
 		w.sent++
 		heap.Push(&w.queue, letter{at: w.now + w.delay(id, env.To), n: w.sent, from: id, to: env.To, msg: msg})
