@@ -30,8 +30,20 @@ func (n *Node) tellCore(e console.Emitter) {
 	e.Gauge("quord_snapshots_sending_limit", "The bound of quord_snapshots_sending.", float64(f.SendingLimit))
 	e.Gauge("quord_snapshots_receiving", "Snapshots on their way to this node.", float64(f.Receiving))
 	e.Gauge("quord_snapshots_receiving_limit", "The bound of quord_snapshots_receiving.", float64(f.ReceivingLimit))
+	e.Gauge("quord_disk_floor_bytes", "How much of the disk should stay free (quord_store_disk_free_bytes).", float64(f.Floor))
+	e.Gauge("quord_disk_low", "1 while less is free: the node leads nothing that others can lead.", gauge(f.Low))
+	e.Gauge("quord_disk_tight", "1 while so little is free that the node takes no entries of logs.", gauge(f.Tight))
+	e.Counter("quord_disk_refused_writes_total", "Writes refused here because no replica had room.", float64(f.Refused))
+	e.Counter("quord_disk_dropped_messages_total", "Entries of logs that were not taken for want of room.", float64(f.Dropped))
 	e.Counter("quord_keys_expired_total", "Keys that were removed because their time had passed.", float64(f.Expired))
 	e.Counter("quord_synced_writes_total", "Synced writes of this node's disk, over all its boots.", float64(f.Sequence))
+}
+
+func gauge(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 func (n *Node) tellStore(e console.Emitter) {
@@ -49,6 +61,7 @@ func (n *Node) tellStore(e console.Emitter) {
 	e.Counter("quord_store_wal_written_bytes_total", "Bytes written to the store's log.", float64(m.WALWrittenBytes))
 	e.Counter("quord_store_compactions_total", "Compactions.", float64(m.Compactions))
 	e.Counter("quord_store_stalls_total", "Times that writing had to wait for compactions.", float64(m.WriteStalls))
+	e.Counter("quord_store_disk_full_total", "Times that the disk was full and the room set aside for that was given up.", float64(m.DiskFull))
 	e.Counter("quord_store_corruptions_total", "Damaged tables that were met.", float64(m.Corruptions))
 }
 

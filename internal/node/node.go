@@ -154,6 +154,7 @@ func (n *Node) open(ctx context.Context, l listeners, key ed25519.PrivateKey, st
 	if l.http != nil {
 		n.console = console.Open(l.http, n.consoleConfig())
 	}
+	n.goes(n.watchRoom)
 	n.goes(func() { findMembers(n.ctx, n.net, n.cfg.Join, n.Ready, n.log) })
 	if err := n.awaitMember(ctx); err != nil {
 		return err
@@ -184,6 +185,11 @@ func (n *Node) coreConfig(pub ed25519.PublicKey, boot uint64) core.Config {
 		Key: pub, Boot: boot, Addresses: n.addrs, Zone: n.cfg.Zone, Weight: n.cfg.Weight, Tokens: n.cfg.Tokens,
 		Store: n.store, Seed: binary.LittleEndian.Uint64(seed[:]), MaxValue: int(n.cfg.MaxValue),
 		RequestTimeout: n.cfg.RequestTimeout, Ring: ring.LAN(),
+	}
+	if _, total, err := n.store.Room(); err != nil {
+		n.log.Warn("the room on the disk cannot be measured", "error", err)
+	} else {
+		cfg.Floor = floor(total)
 	}
 	if n.cfg.Loopback() {
 		cfg.Ring, cfg.Settle = ring.Local(), 500*time.Millisecond

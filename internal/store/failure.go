@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/quorddb/quord/internal/kv"
 )
 
@@ -28,6 +29,9 @@ func (s *Store) fail(action string, cause error) error {
 	if p, ok := cause.(*panicked); ok {
 		s.wedged.Store(true)
 		s.cfg.Logger.Error("pebble panicked", "action", action, "cause", p.Error(), "stack", p.stack)
+	}
+	if vfs.IsNoSpaceError(cause) {
+		cause = fmt.Errorf("%w: %w", kv.ErrNoSpace, cause)
 	}
 	f := &failure{fmt.Errorf("store %s: %s: %w: %w", s.cfg.Dir, action, kv.ErrFailed, cause)}
 	s.failure.CompareAndSwap(nil, f)

@@ -33,6 +33,8 @@ type Metrics struct {
 	// WriteStalls counts the times that writes had to wait for flushes or compactions, SlowDisk the operations
 	// of the disk that took seconds, Corruptions the damaged tables met.
 	WriteStalls, SlowDisk, Corruptions uint64
+	// DiskFull counts the times that the disk was full and the room set aside for that was given up.
+	DiskFull uint64
 	// Failed says that the store refuses writes; Err has the cause.
 	Failed bool
 }
@@ -55,7 +57,7 @@ func (s *Store) Metrics() (Metrics, error) {
 	m := Metrics{
 		Values:      s.values.metrics(),
 		WriteStalls: s.counts.stalls.Load(), SlowDisk: s.counts.slow.Load(),
-		Corruptions: s.counts.corruptions.Load(), Failed: s.Err() != nil,
+		Corruptions: s.counts.corruptions.Load(), DiskFull: s.ballast.lost.Load(), Failed: s.Err() != nil,
 	}
 	s.groupMu.RLock()
 	for _, g := range s.groups {

@@ -44,6 +44,7 @@ func Open(cfg Config) (*Store, error) {
 		groups: make(map[uint32]*group), pending: make(map[*pending]struct{}),
 		snapshots: make(map[*snapshot]struct{}),
 	}
+	s.bareFS = cfg.FS
 	s.cfg.FS = watchedFS{FS: cfg.FS, store: s}
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("open store %s: %w", cfg.Dir, err)
@@ -65,6 +66,9 @@ func (s *Store) open() (err error) {
 			err = errors.Join(err, s.lock.Close())
 		}
 	}()
+	if err := s.findBallast(); err != nil {
+		return err
+	}
 	isNew, err := checkFormat(fs, dir)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/quorddb/quord/internal/kv"
 )
 
@@ -19,6 +20,8 @@ type Store struct {
 	lock   *pebble.Lock
 	values *values
 	gate   gate
+	bareFS  vfs.FS // as it was given
+	ballast ballast
 
 	failure  atomic.Pointer[failure]
 	failOnce sync.Once

@@ -9,23 +9,26 @@ import (
 // watchedFS tells the store of every write and sync that fails, before Pebble learns of it. Pebble notices a failed
 // log only at its next use, and then panics, in places with its locks in a state that ends the process. A store that
 // knows refuses the next Write instead, and has said why, whatever Pebble does.
+//
+// What finds no room on the disk is tried once more when the ballast was given up. A sync is not: what a failed one
+// leaves on the disk is unknown.
 type watchedFS struct {
 	vfs.FS
 	store *Store
 }
 
 func (fs watchedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	f, err := fs.FS.Create(name, category)
+	f, err := again(fs.store, func() (vfs.File, error) { return fs.FS.Create(name, category) })
 	return fs.watch(f, "create", name, err)
 }
 
 func (fs watchedFS) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
-	f, err := fs.FS.OpenReadWrite(name, category, opts...)
+	f, err := again(fs.store, func() (vfs.File, error) { return fs.FS.OpenReadWrite(name, category, opts...) })
 	return fs.watch(f, "open", name, err)
 }
 
 func (fs watchedFS) ReuseForWrite(old, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	f, err := fs.FS.ReuseForWrite(old, name, category)
+	f, err := again(fs.store, func() (vfs.File, error) { return fs.FS.ReuseForWrite(old, name, category) })
 	return fs.watch(f, "reuse", name, err)
 }
 
@@ -35,7 +38,7 @@ func (fs watchedFS) OpenDir(name string) (vfs.File, error) {
 }
 
 func (fs watchedFS) Rename(old, name string) error {
-	err := fs.FS.Rename(old, name)
+	_, err := again(fs.store, func() (struct{}, error) { return struct{}{}, fs.FS.Rename(old, name) })
 	fs.report("rename", name, err)
 	return err
 }
@@ -57,6 +60,16 @@ func (fs watchedFS) report(action, name string, err error) {
 	}
 }
 
+// again calls fn, and once more where it found no room and some has been made.
+func again[T any](s *Store, fn func() (T, error)) (T, error) {
+	before := s.ballast.lost.Load()
+	v, err := fn()
+	if err != nil && vfs.IsNoSpaceError(err) && s.makeRoom(before) {
+		return fn()
+	}
+	return v, err
+}
+
 type watchedFile struct {
 	vfs.File
 	fs   watchedFS
@@ -64,13 +77,18 @@ type watchedFile struct {
 }
 
 func (f watchedFile) Write(p []byte) (int, error) {
-	n, err := f.File.Write(p)
+	n := 0
+	_, err := again(f.fs.store, func() (int, error) {
+		m, err := f.File.Write(p[n:])
+		n += m
+		return n, err
+	})
 	f.fs.report("write", f.name, err)
 	return n, err
 }
 
 func (f watchedFile) WriteAt(p []byte, offset int64) (int, error) {
-	n, err := f.File.WriteAt(p, offset)
+	n, err := again(f.fs.store, func() (int, error) { return f.File.WriteAt(p, offset) })
 	f.fs.report("write", f.name, err)
 	return n, err
 }
