@@ -18,4 +18,8 @@ func monotonic() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-func now() core.Now { return core.Now{Mono: monotonic(), Wall: time.Now().UnixMilli()} }
+// wallMillis returns the wall clock, in milliseconds since 1970. Whatever the core and other nodes are told of it comes
+// from here, so that the build for tests of jumping clocks (wall_shifted.go) shifts all of it.
+func wallMillis() int64 { return time.Now().UnixMilli() + wallShift() }
+
+func now() core.Now { return core.Now{Mono: monotonic(), Wall: wallMillis()} }

@@ -47,7 +47,7 @@ func (l links) hello(address string, boot uint64) peer.Hello {
 	}
 	l.worker.on(context.Background(), func(c *core.Core) {
 		h.Cluster, h.Sequence = c.Cluster(), c.Begun()
-		h.WallMillis = time.Now().UnixMilli()
+		h.WallMillis = wallMillis()
 	})
 	return h
 }

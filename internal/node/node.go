@@ -95,6 +95,9 @@ func Open(ctx context.Context, cfg config.Serve, version string, log *slog.Logge
 	}
 	n := &Node{cfg: cfg, log: log, version: version, started: time.Now()}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
+	if shiftable {
+		log.Warn("this build is for tests of jumping clocks: its wall clock can be shifted")
+	}
 	if err := n.open(ctx, l, key, start); err != nil {
 		l.close()
 		return nil, errors.Join(err, n.stop())
@@ -210,7 +213,7 @@ func (n *Node) found(cc *core.Config) error {
 	if first.Tokens, _, err = none.Choose(cc.Key, cc.Zone, cc.Tokens, cc.Weight); err != nil {
 		return fmt.Errorf("choose tokens: %w", err)
 	}
-	w, err := core.Found(cluster, settings, first, time.Now().UnixMilli())
+	w, err := core.Found(cluster, settings, first, wallMillis())
 	if err != nil {
 		return err
 	}
