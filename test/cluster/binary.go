@@ -12,38 +12,44 @@ import (
 	"sync"
 )
 
-// Binary returns the path of the command quord: what the environment's QUORD_BINARY names, or else one that is built
-// once in the life of this process. Cleanup removes it.
-func Binary() (string, error) { return build() }
-
-var built struct {
-	mu  sync.Mutex
-	dir string // guarded by mu; "" until something has been built
-}
-
-var build = sync.OnceValues(func() (string, error) {
-	if path := os.Getenv("QUORD_BINARY"); path != "" {
+// Binary returns the path of the command quord, built with these build tags: without any, what the environment's
+// QUORD_BINARY names, or else one that is built once in the life of this process. Cleanup removes what was built.
+func Binary(tags ...string) (string, error) {
+	if path := os.Getenv("QUORD_BINARY"); path != "" && len(tags) == 0 {
 		return filepath.Abs(path)
+	}
+	built.mu.Lock()
+	defer built.mu.Unlock()
+	name := strings.Join(append([]string{"quord"}, tags...), "-")
+	path := filepath.Join(built.dir, name)
+	if built.names[name] {
+		return path, nil
 	}
 	root, err := Root()
 	if err != nil {
 		return "", err
 	}
-	dir, err := os.MkdirTemp("", "quord-binary-")
-	if err != nil {
-		return "", err
+	if built.dir == "" {
+		if built.dir, err = os.MkdirTemp("", "quord-binary-"); err != nil {
+			return "", err
+		}
+		built.names = map[string]bool{}
+		path = filepath.Join(built.dir, name)
 	}
-	built.mu.Lock()
-	built.dir = dir
-	built.mu.Unlock()
-	path := filepath.Join(dir, "quord")
 	// In the root's own directory, so that the versions are those of its go.mod and not of the tests'.
-	cmd := exec.Command("go", "build", "-C", root, "-o", path, "./cmd/quord")
+	cmd := exec.Command("go", "build", "-C", root, "-tags", strings.Join(tags, ","), "-o", path, "./cmd/quord")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build quord: %w\n%s", err, out)
 	}
+	built.names[name] = true
 	return path, nil
-})
+}
+
+var built struct {
+	mu    sync.Mutex
+	dir   string          // guarded by mu; "" until something has been built
+	names map[string]bool // guarded by mu; what has been built in dir
+}
 
 // Root returns the directory of the module that holds the command.
 func Root() (string, error) {
@@ -61,7 +67,9 @@ func Cleanup() error {
 	if built.dir == "" {
 		return nil
 	}
-	return os.RemoveAll(built.dir)
+	dir := built.dir
+	built.dir, built.names = "", nil
+	return os.RemoveAll(dir)
 }
 
 func withStderr(err error) error {

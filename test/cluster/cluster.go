@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,8 +25,18 @@ type Config struct {
 	ReplaceAfter      time.Duration
 	// Flags are given to every `quord serve` besides.
 	Flags []string
+	// Tags are the build tags of the nodes' binary.
+	Tags []string
+	// Links, when not nil, carries the connections between the nodes: each node listens for its peers at an address
+	// of its own, and tells the others one that it asks Links to listen at.
+	Links Links
 	// Logf, when not nil, hears what happens, for a person to read.
 	Logf func(format string, args ...any)
+}
+
+// Links stands between the nodes: what arrives at the address told, it takes to the address real of the node name.
+type Links interface {
+	Attach(name, told, real string) error
 }
 
 // Cluster is a set of nodes that belong together.
@@ -45,7 +56,7 @@ func New(cfg Config) (*Cluster, error) {
 	if cfg.Logf == nil {
 		cfg.Logf = func(string, ...any) {}
 	}
-	binary, err := Binary()
+	binary, err := Binary(cfg.Tags...)
 	if err != nil {
 		return nil, err
 	}
@@ -102,11 +113,8 @@ func (c *Cluster) Add() (*Node, error) {
 	n := &Node{
 		Name: name, Dir: filepath.Join(c.Dir, name), Log: filepath.Join(c.Dir, name+".log"), binary: c.binary,
 	}
-	for _, addr := range []*string{&n.Addr, &n.PeerAddr, &n.HTTPAddr} {
-		var err error
-		if *addr, err = FreeAddr(); err != nil {
-			return nil, err
-		}
+	if err := c.address(n); err != nil {
+		return nil, err
 	}
 	if len(c.Nodes) == 0 {
 		n.flags = append(n.flags, "--init")
@@ -129,6 +137,48 @@ func (c *Cluster) Add() (*Node, error) {
 	n.flags = append(n.flags, c.cfg.Flags...)
 	c.Nodes = append(c.Nodes, n)
 	return n, nil
+}
+
+// linkedHost is where nodes whose peers reach them through Links are told to be; they listen for peers on the other
+// host of loopback, at the same port.
+const linkedHost = "127.0.0.2"
+
+// address gives a node addresses where nobody listens.
+func (c *Cluster) address(n *Node) error {
+	host := loopback
+	if c.cfg.Links != nil {
+		host = linkedHost
+		n.flags = append(n.flags, "--advertise", host)
+	}
+	for _, addr := range []*string{&n.Addr, &n.PeerAddr, &n.HTTPAddr} {
+		var err error
+		if *addr, err = freeAddr(host); err != nil {
+			return err
+		}
+	}
+	if c.cfg.Links == nil {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(n.PeerAddr)
+	if err != nil {
+		return err
+	}
+	n.listen = net.JoinHostPort(loopback, port)
+	return c.cfg.Links.Attach(n.Name, n.PeerAddr, n.listen)
+}
+
+// ID returns the id of a node, as the node via knows it by its address.
+func (c *Cluster) ID(ctx context.Context, via, n *Node) (string, error) {
+	ring, err := c.Ring(ctx, via)
+	if err != nil {
+		return "", err
+	}
+	for _, node := range ring.Nodes {
+		if node.PeerAddr == n.PeerAddr {
+			return node.ID, nil
+		}
+	}
+	return "", fmt.Errorf("%s (%s) is not in the ring: %+v", n.Name, n.PeerAddr, ring.Nodes)
 }
 
 // Running returns the nodes whose processes run.

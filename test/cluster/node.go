@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,9 +30,11 @@ type Node struct {
 	Dir      string // data directory
 	Log      string // everything that its processes printed, one after another
 	Addr     string // Redis protocol
-	PeerAddr string
+	PeerAddr string // where others reach it
 	HTTPAddr string
+	Env      []string // variables of its environment besides those of the test
 
+	listen string // where it listens for peers; "" is PeerAddr
 	binary string
 	flags  []string
 	run    *process
@@ -48,7 +51,7 @@ type process struct {
 // Args returns the arguments that Start gives to the binary.
 func (n *Node) Args() []string {
 	return append([]string{
-		"serve", "--dir", n.Dir, "--addr", n.Addr, "--peer-addr", n.PeerAddr, "--http-addr", n.HTTPAddr,
+		"serve", "--dir", n.Dir, "--addr", n.Addr, "--peer-addr", cmp.Or(n.listen, n.PeerAddr), "--http-addr", n.HTTPAddr,
 		"--log-format", "json",
 	}, n.flags...)
 }
@@ -65,7 +68,7 @@ func (n *Node) Start() error {
 	defer log.Close()
 	fmt.Fprintf(log, "--- start %d: %s %s\n", n.starts.Add(1), n.binary, strings.Join(n.Args(), " "))
 	cmd := exec.Command(n.binary, n.Args()...)
-	cmd.Env, cmd.Stdout, cmd.Stderr = environ(), log, log
+	cmd.Env, cmd.Stdout, cmd.Stderr = append(environ(), n.Env...), log, log
 	// A node in a group of its own does not see the Ctrl-C of whoever runs the test, and dies with the test itself.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {

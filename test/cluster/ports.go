@@ -21,8 +21,13 @@ var taken struct {
 	ports map[int]bool // guarded by mu
 }
 
+const loopback = "127.0.0.1"
+
 // FreeAddr returns a loopback address where nobody listens and that no other call in this process has returned.
-func FreeAddr() (string, error) {
+func FreeAddr() (string, error) { return freeAddr(loopback) }
+
+// freeAddr is FreeAddr on one of the hosts that nodes listen on; the port is free on both.
+func freeAddr(host string) (string, error) {
 	taken.mu.Lock()
 	defer taken.mu.Unlock()
 	if taken.ports == nil {
@@ -30,19 +35,16 @@ func FreeAddr() (string, error) {
 	}
 	for range maxTries {
 		port := firstPort + rand.IntN(lastPort-firstPort)
-		if taken.ports[port] {
+		if taken.ports[port] || !isFree(loopback, port) || !isFree(linkedHost, port) {
 			continue
-		}
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-		l, err := net.Listen("tcp", addr)
-		if err != nil {
-			continue
-		}
-		if err := l.Close(); err != nil {
-			return "", err
 		}
 		taken.ports[port] = true
-		return addr, nil
+		return net.JoinHostPort(host, strconv.Itoa(port)), nil
 	}
 	return "", fmt.Errorf("no free port on loopback between %d and %d in %d tries", firstPort, lastPort, maxTries)
+}
+
+func isFree(host string, port int) bool {
+	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	return err == nil && l.Close() == nil
 }
