@@ -79,14 +79,15 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.startAll(ctx); err != nil {
+	if err := c.StartAll(ctx); err != nil {
 		c.Stop()
 		return nil, fmt.Errorf("%w\n(logs are kept in %s)", err, c.Dir)
 	}
 	return c, nil
 }
 
-func (c *Cluster) startAll(ctx context.Context) error {
+// StartAll starts every node of a new cluster and waits until it is healthy.
+func (c *Cluster) StartAll(ctx context.Context) error {
 	for i, n := range c.Nodes {
 		if err := n.Start(); err != nil {
 			return err

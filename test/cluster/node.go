@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -222,6 +226,39 @@ func (n *Node) Tail(lines int) string {
 		all = all[len(all)-lines:]
 	}
 	return fmt.Sprintf("the last lines of %s:\n  %s", n.Log, bytes.Join(all, []byte("\n  ")))
+}
+
+// brokenPattern finds what no log may hold, whatever a test did to its node.
+var brokenPattern = regexp.MustCompile(`(?m)^(panic:|fatal error:|WARNING: DATA RACE|goroutine \d+ \[).*$`)
+
+// Broken returns the first line of the node's log that no log may hold, "" when there is none.
+func (n *Node) Broken() string {
+	log, err := os.ReadFile(n.Log)
+	if err != nil {
+		return "" // it was never started
+	}
+	return string(brokenPattern.Find(log))
+}
+
+// PublicKey returns the key by which other nodes know the node, once it has made one.
+func (n *Node) PublicKey() (ed25519.PublicKey, error) {
+	b, err := os.ReadFile(filepath.Join(n.Dir, "node.key"))
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return nil, fmt.Errorf("%s: no PEM block in node.key", n.Name)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	private, ok := key.(ed25519.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("%s: node.key holds a %T", n.Name, key)
+	}
+	return private.Public().(ed25519.PublicKey), nil
 }
 
 // CPU returns the processor time that the node's process has used so far.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -68,7 +67,7 @@ func keep(t *testing.T, c *cluster.Cluster) {
 	t.Cleanup(func() {
 		c.Stop()
 		for _, n := range c.Nodes {
-			if complaint := broken(n); complaint != "" {
+			if complaint := n.Broken(); complaint != "" {
 				t.Errorf("%s: its log says: %s", n.Name, complaint)
 			}
 		}
@@ -80,17 +79,6 @@ func keep(t *testing.T, c *cluster.Cluster) {
 			t.Errorf("remove the cluster: %v", err)
 		}
 	})
-}
-
-// brokenPattern finds what no log may hold, whatever the test did to its node.
-var brokenPattern = regexp.MustCompile(`(?m)^(panic:|fatal error:|WARNING: DATA RACE|goroutine \d+ \[).*$`)
-
-func broken(n *cluster.Node) string {
-	log, err := os.ReadFile(n.Log)
-	if err != nil {
-		return "" // it was never started
-	}
-	return string(brokenPattern.Find(log))
 }
 
 // client returns a go-redis client of a node, as an application would make it, closed with the test.

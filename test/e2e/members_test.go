@@ -12,15 +12,9 @@ import (
 // idOf returns the node id under which a node is known.
 func idOf(t *testing.T, c *cluster.Cluster, via, n *cluster.Node) string {
 	t.Helper()
-	ring, err := c.Ring(within(t, 10*time.Second, "asking for the ring"), via)
+	id, err := c.ID(within(t, 10*time.Second, "asking for the ring"), via, n)
 	must(t, err)
-	for _, node := range ring.Nodes {
-		if node.Addr == n.Addr {
-			return node.ID
-		}
-	}
-	t.Fatalf("%s (%s) is not in the ring: %+v", n.Name, n.Addr, ring.Nodes)
-	return ""
+	return id
 }
 
 // gone fails when the ring still shows a node as one that may come back.

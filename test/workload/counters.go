@@ -89,7 +89,7 @@ func (c *Counters) step(ctx context.Context) {
 		} else if outcome == Unexpected {
 			c.complain(fmt.Errorf("GET %s: %w", one.key, err))
 		} else {
-			rest(ctx)
+			rest(ctx, backoff)
 		}
 		return
 	}
@@ -99,10 +99,10 @@ func (c *Counters) step(ctx context.Context) {
 		c.complain(one.incremented(v, floor))
 	case NotApplied:
 		one.count(&one.refused)
-		rest(ctx)
+		rest(ctx, backoff)
 	case Unknown:
 		one.count(&one.unknown)
-		rest(ctx)
+		rest(ctx, backoff)
 	case Unexpected:
 		c.complain(fmt.Errorf("INCR %s: %w", one.key, err))
 	}
@@ -207,9 +207,9 @@ func (c *Counters) complain(err error) {
 	}
 }
 
-// rest waits for a moment or for the end of ctx.
-func rest(ctx context.Context) {
-	timer := time.NewTimer(backoff)
+// rest waits for a while or for the end of ctx.
+func rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -224,6 +224,6 @@ func retry(ctx context.Context, do func() error) error {
 		if outcome := OutcomeOf(err); outcome == Done || outcome == Unexpected || ctx.Err() != nil {
 			return err
 		}
-		rest(ctx)
+		rest(ctx, backoff)
 	}
 }

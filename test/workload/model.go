@@ -14,18 +14,22 @@ import (
 type verb string
 
 const (
-	get  verb = "GET"
-	set  verb = "SET"
-	swap verb = "SET GET" // sets and answers what was there
-	del  verb = "DEL"
-	incr verb = "INCR"
+	get     verb = "GET"
+	set     verb = "SET"
+	swap    verb = "SET GET"    // sets and answers what was there
+	swapNew verb = "SET NX GET" // answers what was there, and sets where nothing was
+	take    verb = "GETDEL"
+	del     verb = "DEL"
+	incr    verb = "INCR"
 )
 
 // input is one operation as it was sent.
 type input struct {
 	key   string
 	verb  verb
-	value string // of set and swap
+	value string // of set, swap and swapNew
+	lives bool   // of set: it is given an hour to live, which nobody waits for
+	via   string // address of the node that was asked
 }
 
 // output is what came back; nothing is known of an operation that may or may not have been applied.
@@ -43,19 +47,29 @@ type held struct {
 
 // model says how one key behaves when operations happen one after another.
 var model = porcupine.Model{
-	Partition: partition,
-	Init:      func() any { return held{} },
-	Step:      step,
-	DescribeOperation: func(in, out any) string {
-		i, o := in.(input), out.(output)
-		switch {
-		case o.unknown:
-			return fmt.Sprintf("%s %s %s -> ?", i.verb, i.key, i.value)
-		case o.absent:
-			return fmt.Sprintf("%s %s %s -> nothing", i.verb, i.key, i.value)
-		}
-		return fmt.Sprintf("%s %s %s -> %s", i.verb, i.key, i.value, o.value)
-	},
+	Partition:         partition,
+	Init:              func() any { return held{} },
+	Step:              step,
+	DescribeOperation: func(in, out any) string { return describe(in.(input), out.(output)) },
+}
+
+func describe(i input, o output) string {
+	asked := fmt.Sprintf("%s %s", i.verb, i.key)
+	if i.verb == set || i.verb == swap || i.verb == swapNew {
+		asked += " " + i.value
+	}
+	if i.lives {
+		asked += " for an hour"
+	}
+	switch {
+	case o.unknown:
+		return asked + " -> ?"
+	case o.absent:
+		return asked + " -> nothing"
+	case i.verb == set:
+		return asked + " -> OK"
+	}
+	return asked + " -> " + o.value
 }
 
 // partition cuts a history by key: linearizability of the whole is that of each key (Herlihy and Wing 1990).
@@ -81,6 +95,13 @@ func step(state, in, out any) (ok bool, next any) {
 		return answered(output{}), held{i.value, true}
 	case swap:
 		return answered(before), held{i.value, true}
+	case swapNew:
+		if s.there {
+			return answered(before), s
+		}
+		return answered(before), held{i.value, true}
+	case take:
+		return answered(before), held{}
 	case del:
 		want := "0"
 		if s.there {

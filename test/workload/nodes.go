@@ -15,22 +15,32 @@ const replyTimeout = 20 * time.Second
 // NewClient returns a client of one node that sends each command once: the workloads themselves decide what may be
 // sent again.
 func NewClient(addr string, connections int) *redis.Client {
+	return newClient(addr, connections, replyTimeout)
+}
+
+func newClient(addr string, connections int, reply time.Duration) *redis.Client {
 	return redis.NewClient(&redis.Options{
 		Addr: addr, Protocol: 3, PoolSize: connections, MaxRetries: -1, DialerRetries: 1,
-		DialTimeout: time.Second, ReadTimeout: replyTimeout, WriteTimeout: replyTimeout, PoolTimeout: replyTimeout,
+		DialTimeout: time.Second, ReadTimeout: reply, WriteTimeout: reply, PoolTimeout: reply,
 	})
 }
 
 // Nodes is the set of nodes that a workload goes through, one client each. It may change while the workload runs.
 type Nodes struct {
+	reply time.Duration
+
 	mu      sync.RWMutex
 	clients map[string]*redis.Client // guarded by mu
 	addrs   []string                 // guarded by mu; the keys of clients
 }
 
 // NewNodes returns the set of these addresses.
-func NewNodes(addrs ...string) *Nodes {
-	n := &Nodes{clients: map[string]*redis.Client{}}
+func NewNodes(addrs ...string) *Nodes { return NewNodesWithin(replyTimeout, addrs...) }
+
+// NewNodesWithin is NewNodes with clients that wait for a reply no longer than told; what is not answered by then is
+// unknown.
+func NewNodesWithin(reply time.Duration, addrs ...string) *Nodes {
+	n := &Nodes{reply: reply, clients: map[string]*redis.Client{}}
 	for _, addr := range addrs {
 		n.Add(addr)
 	}
@@ -42,7 +52,7 @@ func (n *Nodes) Add(addr string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.clients[addr] == nil {
-		n.clients[addr] = NewClient(addr, 32)
+		n.clients[addr] = newClient(addr, 32, n.reply)
 		n.addrs = append(n.addrs, addr)
 	}
 }
@@ -70,6 +80,14 @@ func (n *Nodes) Random() *redis.Client {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	return n.clients[n.addrs[rand.IntN(len(n.addrs))]]
+}
+
+// At returns the client of the node at a place, counted round and round, and its address.
+func (n *Nodes) At(place int) (client *redis.Client, addr string) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	addr = n.addrs[place%len(n.addrs)]
+	return n.clients[addr], addr
 }
 
 // Close closes all clients.

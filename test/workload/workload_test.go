@@ -71,7 +71,7 @@ func TestCountersNoticeLoss(t *testing.T) {
 func TestHistoryIsJudged(t *testing.T) {
 	op := func(client int, call, ret int64, v verb, value string, out output) porcupine.Operation {
 		return porcupine.Operation{
-			ClientId: client, Input: input{"k", v, value}, Call: call, Output: out, Return: ret,
+			ClientId: client, Input: input{key: "k", verb: v, value: value}, Call: call, Output: out, Return: ret,
 		}
 	}
 	for _, c := range []struct {
@@ -95,13 +95,21 @@ func TestHistoryIsJudged(t *testing.T) {
 		{"an unknown increment counted twice", []porcupine.Operation{
 			op(0, 0, math.MaxInt64, incr, "", output{unknown: true}), op(1, 2, 3, get, "", output{value: "2"}),
 		}, false},
+		{"a key set anew where one is", []porcupine.Operation{
+			op(0, 0, 1, set, "1", output{}), op(0, 2, 3, swapNew, "2", output{value: "1"}),
+			op(1, 4, 5, get, "", output{value: "2"}),
+		}, false},
+		{"a key taken twice", []porcupine.Operation{
+			op(0, 0, 1, set, "1", output{}), op(0, 2, 3, take, "", output{value: "1"}),
+			op(1, 4, 5, take, "", output{value: "1"}),
+		}, false},
 		{"a deleted key that comes back", []porcupine.Operation{
 			op(0, 0, 1, swap, "1", output{absent: true}), op(0, 2, 3, del, "", output{value: "1"}),
 			op(1, 4, 5, get, "", output{value: "1"}),
 		}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := &History{ops: c.ops}
+			h := &History{ops: map[string][]porcupine.Operation{"k": c.ops}}
 			err := h.Check(10*time.Second, filepath.Join(t.TempDir(), "history.html"))
 			if (err == nil) != c.ok {
 				t.Errorf("linearizable: %v, want %v (%v)", err == nil, c.ok, err)
