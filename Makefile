@@ -11,6 +11,7 @@ COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 LDFLAGS := -X main.commit=$(COMMIT)
 
 FUZZTIME ?= 20s
+CHAOS_SEED ?= 1
 ARGS ?=
 
 .PHONY: help
@@ -27,7 +28,8 @@ run: build ## starts a ring of three on loopback (more: make run ARGS='--nodes 5
 	@exec bin/quord dev $(ARGS)
 
 .PHONY: test
-test: packages lint race purego e2e ## everything: lint, unit tests under the race detector, without cgo, end to end
+test: packages lint race purego e2e ## everything: lint, unit tests under the race detector, without cgo, end to end, faults
+	@$(MAKE) --no-print-directory chaos ARGS='--duration 4m --seed $(CHAOS_SEED)'
 	@echo "test: everything passed"
 
 # The race detector needs a C compiler; the tests of the protocol compare with a real redis-server and use its tools.
@@ -52,6 +54,10 @@ purego:
 .PHONY: e2e
 e2e: packages ## end to end: real processes, real clients, kill -9
 	go -C test test -timeout 15m ./...
+
+.PHONY: chaos
+chaos: ## faults in real processes, judged (make chaos ARGS='--duration 10m --seed 7'; --list shows the kinds)
+	go -C test run ./chaos $(ARGS)
 
 .PHONY: job
 job: packages ## the main job alone, with its report

@@ -293,6 +293,22 @@ func ProcessCPU(pid int) (time.Duration, error) {
 	return time.Duration(ticks) * 10 * time.Millisecond, nil
 }
 
+// Join makes the node one that joins the members at peers when it is started next with an empty directory, and that
+// makes no cluster.
+func (n *Node) Join(peers ...string) {
+	var flags []string
+	for i := 0; i < len(n.flags); i++ {
+		switch n.flags[i] {
+		case "--init":
+		case "--join":
+			i++
+		default:
+			flags = append(flags, n.flags[i])
+		}
+	}
+	n.flags = append(flags, "--join", strings.Join(peers, ","))
+}
+
 // Joining returns a node with the same directory, log and addresses that is told to join the members at peers, and
 // that makes no cluster.
 func (n *Node) Joining(peers ...string) *Node {

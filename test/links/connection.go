@@ -28,8 +28,8 @@ type connection struct {
 type direction struct {
 	from, to string
 	src, dst *net.TCPConn
-	head     []byte      // read already
-	chunks   chan chunk  // what is on its way, in order
+	head     []byte     // read already
+	chunks   chan chunk // what is on its way, in order
 }
 
 // chunk is a piece of the stream, or its end.

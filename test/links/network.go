@@ -47,13 +47,13 @@ type Network struct {
 	who func(key []byte) (name string, ok bool)
 
 	mu        sync.Mutex
-	rng       *rand.Rand                    // guarded by mu
-	links     map[[2]string]Link            // guarded by mu; from, to; what is missing has no faults
-	changed   chan struct{}                 // guarded by mu; closed and made anew when links change
-	conns     map[*connection]struct{}      // guarded by mu
-	listeners []net.Listener                // guarded by mu
-	pending   map[net.Conn]struct{}         // guarded by mu; taken, and not yet a connection
-	figures   Figures                       // guarded by mu
+	rng       *rand.Rand               // guarded by mu
+	links     map[[2]string]Link       // guarded by mu; from, to; what is missing has no faults
+	changed   chan struct{}            // guarded by mu; closed and made anew when links change
+	conns     map[*connection]struct{} // guarded by mu
+	listeners []net.Listener           // guarded by mu
+	pending   map[net.Conn]struct{}    // guarded by mu; taken, and not yet a connection
+	figures   Figures                  // guarded by mu
 	closed    chan struct{}
 	running   sync.WaitGroup
 }

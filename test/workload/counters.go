@@ -23,6 +23,9 @@ const readShare = 4
 //   - a reply is not below what had been answered before the command was sent (no read goes back, nothing is lost);
 //   - in the end a counter lies between the acknowledged increments and those plus the unknown ones.
 type Counters struct {
+	// Pause is how long a worker rests after each command; it is set before Run.
+	Pause time.Duration
+
 	nodes    *Nodes
 	counters []*counter
 
@@ -70,6 +73,9 @@ func (c *Counters) Run(ctx context.Context, workers int) error {
 		wg.Go(func() {
 			for ctx.Err() == nil {
 				c.step(ctx)
+				if c.Pause > 0 {
+					rest(ctx, c.Pause)
+				}
 			}
 		})
 	}

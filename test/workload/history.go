@@ -80,6 +80,11 @@ func (h *History) Run(ctx context.Context, clients int) error {
 		})
 	}
 	wg.Wait()
+	return h.Wrong()
+}
+
+// Wrong returns the replies so far that a command should never get.
+func (h *History) Wrong() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return errors.Join(h.wrong...)

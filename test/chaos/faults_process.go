@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+)
+
+func kill(ctx context.Context, r *round, rng *rand.Rand) error {
+	victims, release, err := r.claim(rng, 1)
+	if err != nil {
+		return err
+	}
+	defer release()
+	n := victims[0]
+	led, err := r.led(ctx, n)
+	if err != nil {
+		return err
+	}
+	begun := time.Now()
+	if err := r.kill(n); err != nil {
+		return err
+	}
+	if err := hold(ctx, between(rng, gapSpan, gapSpan+5*time.Second)); err != nil {
+		return err
+	}
+	r.noteGap(n, led, begun)
+	return r.launch(n)
+}
+
+func killTwo(ctx context.Context, r *round, rng *rand.Rand) error {
+	victims, release, err := r.claim(rng, 2)
+	if err != nil {
+		return err
+	}
+	defer release()
+	for _, n := range victims {
+		if err := r.kill(n); err != nil {
+			return err
+		}
+		if err := hold(ctx, between(rng, 0, 2*time.Second)); err != nil {
+			return err
+		}
+	}
+	for _, n := range victims {
+		if err := r.launch(n); err != nil {
+			return err
+		}
+		if err := hold(ctx, between(rng, 0, 2*time.Second)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func killAll(_ context.Context, r *round, rng *rand.Rand) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.claimed) > 0 {
+		return errNotNow
+	}
+	members := slices.Clone(r.members)
+	var wg sync.WaitGroup
+	errs := make([]error, len(members))
+	for i, n := range members {
+		wg.Go(func() { errs[i] = n.Kill() })
+	}
+	wg.Wait()
+	rng.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
+	for _, n := range members {
+		errs = append(errs, n.Start())
+	}
+	return errors.Join(errs...)
+}
+
+func pauseShort(ctx context.Context, r *round, rng *rand.Rand) error {
+	return pause(ctx, r, rng, time.Second)
+}
+
+func pauseLong(ctx context.Context, r *round, rng *rand.Rand) error {
+	return pause(ctx, r, rng, 20*time.Second)
+}
+
+func pause(ctx context.Context, r *round, rng *rand.Rand, d time.Duration) error {
+	victims, release, err := r.claim(rng, 1)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := victims[0].Pause(); err != nil {
+		return err
+	}
+	return errors.Join(hold(ctx, d), victims[0].Resume())
+}
+
+// clock shifts the clocks of a minority, each by its own amount; while they are off, they also jump once more.
+func clock(ctx context.Context, r *round, rng *rand.Rand) error {
+	r.mu.Lock()
+	count := 1 + rng.IntN(max((len(r.members)-1)/2, 1))
+	r.mu.Unlock()
+	victims, release, err := r.claim(rng, count)
+	if err != nil {
+		return err
+	}
+	defer release()
+	var errs []error
+	for range 2 {
+		for _, n := range victims {
+			by := between(rng, time.Second, 24*time.Hour)
+			if rng.IntN(2) == 0 {
+				by = -by
+			}
+			r.say("           %s: its clock is off by %s", n.Name, by.Round(time.Second))
+			errs = append(errs, r.shift(n, by))
+		}
+		errs = append(errs, hold(ctx, between(rng, 2*time.Second, 4*time.Second)))
+	}
+	for _, n := range victims {
+		errs = append(errs, r.shift(n, 0))
+	}
+	return errors.Join(errs...)
+}
+
+// storm does two of the other kinds at once.
+func storm(ctx context.Context, r *round, rng *rand.Rand) error {
+	pairs := [][2]func(context.Context, *round, *rand.Rand) error{
+		{joinOne, kill},
+		{joinOne, flap},
+		{joinOne, pauseShort},
+		{leave, pauseShort},
+		{leave, slowAll},
+		{replace, slowOne},
+		{remove, pauseShort},
+		{kill, slowOne},
+		{kill, clock},
+		{pauseLong, kill},
+		{loss, kill},
+		{isolate, joinOne},
+	}
+	pair := pairs[rng.IntN(len(pairs))]
+	r.several = true
+	defer func() { r.several = false }()
+	var wg sync.WaitGroup
+	var errs [2]error
+	for i, run := range pair {
+		own := rand.New(rand.NewPCG(rng.Uint64(), uint64(i)))
+		wg.Go(func() {
+			if errs[i] = run(ctx, r, own); errors.Is(errs[i], errNotNow) {
+				errs[i] = nil
+			}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs[:]...); err != nil {
+		return fmt.Errorf("two at once: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/quorddb/quord/test/cluster"
+	"github.com/quorddb/quord/test/workload"
+)
+
+// options are what the command line says.
+type options struct {
+	duration, round time.Duration
+	seed            uint64
+	nodes           int
+	faults          []*fault
+	keep            bool
+}
+
+func main() {
+	o, err := parse(os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		os.Exit(0)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err = run(ctx, o)
+	stop()
+	if clean := cluster.Cleanup(); clean != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", clean)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		os.Exit(1)
+	}
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	fs := flag.NewFlagSet("chaos", flag.ContinueOnError)
+	fs.DurationVar(&o.duration, "duration", 4*time.Minute, "how long faults are injected, over all rounds")
+	fs.DurationVar(&o.round, "round", 4*time.Minute, "how long one round lasts; each has a new ring and the next seed")
+	fs.Uint64Var(&o.seed, "seed", 0, "of the first round; 0 draws one")
+	fs.IntVar(&o.nodes, "nodes", 0, "size of the ring at first; 0 lets the seed decide")
+	fs.BoolVar(&o.keep, "keep", false, "keep the directories of rounds that went well, too")
+	names := fs.String("faults", "", "kinds of faults, separated by commas; all but those that are off by default when empty")
+	list := fs.Bool("list", false, "list the kinds of faults and stop")
+	if err := fs.Parse(args); err != nil {
+		return o, err
+	}
+	if *list {
+		for _, f := range faults {
+			fmt.Printf("%-12s %s\n", f.name, f.does)
+		}
+		return o, flag.ErrHelp
+	}
+	if fs.NArg() > 0 {
+		return o, fmt.Errorf("unexpected %q: want flags only", fs.Arg(0))
+	}
+	if o.duration <= 0 || o.round <= 0 {
+		return o, fmt.Errorf("--duration %s --round %s: want more than 0", o.duration, o.round)
+	}
+	if o.nodes != 0 && o.nodes < minNodes {
+		return o, fmt.Errorf("--nodes %d: want at least %d", o.nodes, minNodes)
+	}
+	if o.seed == 0 {
+		o.seed = rand.Uint64N(1_000_000)
+	}
+	var err error
+	o.faults, err = choose(*names)
+	return o, err
+}
+
+// choose returns the faults that are named.
+func choose(names string) ([]*fault, error) {
+	var chosen []*fault
+	if names == "" {
+		for _, f := range faults {
+			if !f.off {
+				chosen = append(chosen, f)
+			}
+		}
+		return chosen, nil
+	}
+	for name := range strings.SplitSeq(names, ",") {
+		i := slices.IndexFunc(faults, func(f *fault) bool { return f.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("--faults %s: no such kind (--list shows them)", name)
+		}
+		chosen = append(chosen, faults[i])
+	}
+	return chosen, nil
+}
+
+// run runs one round after the other until the time is over or one goes wrong.
+func run(ctx context.Context, o options) error {
+	workload.Quiet()
+	total := newReport()
+	for seed, left := o.seed, o.duration; left > 0; seed, left = seed+1, left-o.round {
+		length := min(left, o.round)
+		fmt.Printf("round of %s with seed %d\n", length, seed)
+		result, err := runRound(ctx, o, seed, length)
+		total.add(result)
+		if err != nil {
+			fmt.Printf("\n%s", total)
+			return fmt.Errorf("%w\nthe same plan again: make chaos ARGS='--seed %d --duration %s'", err, seed, length)
+		}
+	}
+	fmt.Printf("\n%s", total)
+	return nil
+}
