@@ -28,7 +28,7 @@ run: build ## starts a ring of three on loopback (more: make run ARGS='--nodes 5
 	@exec bin/quord dev $(ARGS)
 
 .PHONY: test
-test: packages lint race purego e2e ## everything: lint, unit tests under the race detector, without cgo, end to end, faults
+test: packages lint race purego sim e2e ## everything: lint, unit tests under the race detector, without cgo, end to end, faults
 	@$(MAKE) --no-print-directory chaos ARGS='--duration 4m --seed $(CHAOS_SEED)'
 	@echo "test: everything passed"
 
@@ -50,6 +50,10 @@ race: ## unit tests under the race detector; fuzz targets run their corpora
 purego:
 	CGO_ENABLED=0 go build ./...
 	CGO_ENABLED=0 go test -timeout 5m ./internal/store/...
+
+.PHONY: sim
+sim: ## the papers' figures from the production ring, small; the whole: make sim-full
+	go test -timeout 10m ./internal/lab -args -scale 4
 
 .PHONY: e2e
 e2e: packages ## end to end: real processes, real clients, kill -9

@@ -61,6 +61,10 @@ var layout = map[string]struct {
 		"tabletime wire"},
 	"internal/store/memstore": {pure, "kv"},
 
+	// The laboratory: the protocols at the sizes of the papers.
+	"internal/lab":       {pure, "ident placement ring"},
+	"internal/lab/chart": {pure, ""},
+
 	// What touches the disk, the network and the clock.
 	"internal/store":   {shell, "kv"},
 	"internal/peer":    {shell, "ident"},

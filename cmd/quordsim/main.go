@@ -88,7 +88,10 @@ func (a *app) root() *cobra.Command {
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(a.version())
+	root.AddCommand(
+		a.paths(), a.load(),
+		a.version(),
+	)
 	return root
 }
 

@@ -86,19 +86,13 @@ func (r *Ring) setFinger(m *member, exponent int, owner Token, successors []Toke
 	if owner.ID == m.id {
 		return
 	}
-	best, limit := owner, m.id
-	if exponent+1 < r.cfg.Bits {
-		limit = r.space.AddPower(m.id, exponent+1)
-	}
-	rtt := r.rttTo(owner.Node)
-	for i, t := range successors {
-		if i+1 >= r.cfg.Proximity || !Between(owner.ID, t.ID, limit) {
-			break
+	candidates := successors[:min(len(successors), r.cfg.Proximity-1)]
+	best := NearestFinger(r.space, m.id, exponent, owner, candidates, func(node ident.NodeID) time.Duration {
+		if node != owner.Node && !r.health.usable(node, r.now) {
+			return farAway
 		}
-		if d := r.rttTo(t.Node); d < rtt && r.health.usable(t.Node, r.now) {
-			best, rtt = t, d
-		}
-	}
+		return r.rttTo(node)
+	})
 	k := r.cfg.Bits - 1 - exponent
 	for len(m.fingers) <= k {
 		m.fingers = append(m.fingers, Token{})
@@ -109,6 +103,29 @@ func (r *Ring) setFinger(m *member, exponent int, owner Token, successors []Toke
 	}
 }
 
+// NearestFinger returns which of a finger's candidates the token at id takes as its finger with that exponent: the
+// owner of the finger's place, or, of the successors that follow it in candidates, the one with the shortest round
+// trip, as long as it stays before the next finger's place.
+func NearestFinger(space Space, id ID, exponent int, owner Token, candidates []Token, rtt func(ident.NodeID) time.Duration) Token {
+	limit := id
+	if exponent+1 < space.Bits {
+		limit = space.AddPower(id, exponent+1)
+	}
+	best, shortest := owner, rtt(owner.Node)
+	for _, t := range candidates {
+		if !Between(owner.ID, t.ID, limit) {
+			break
+		}
+		if d := rtt(t.Node); d < shortest {
+			best, shortest = t, d
+		}
+	}
+	return best
+}
+
+// farAway is the round trip to a node that was never measured.
+const farAway = time.Hour
+
 // rttTo returns the measured round trip to a node; one never measured counts as far.
 func (r *Ring) rttTo(node ident.NodeID) time.Duration {
 	if node == r.self {
@@ -117,7 +134,7 @@ func (r *Ring) rttTo(node ident.NodeID) time.Duration {
 	if c := r.health.nodes[node]; c.rtt != 0 {
 		return c.rtt
 	}
-	return time.Hour
+	return farAway
 }
 
 // dropFingers forgets the fingers to a dead node, until their turn to be fixed comes.

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The shapes of JSON are what scripts read; a combination that makes no sense must be told apart from a result.
+func TestExperiments(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		keys string // of the JSON, "" for wrong usage
+		says string
+	}{
+		{"paths --nodes 16,32 --rings 2 --lookups 20", "nodes hops", `"pdf":[`},
+		{"paths --nodes 20 --rings 1 --lookups 20 --preset quord --mode recursive", "nodes hops", `"p50":`},
+		{"load --nodes 50 --keys 1000 --tokens 1,4 --rings 2", "keys_per_node", `"p99":`},
+		{"paths --nodes 1", "", "--nodes 1: want 2"},
+		{"paths --nodes 10 --successors 12", "", "--successors 12"},
+		{"paths --mode sideways", "", "iterative or recursive"},
+		{"paths --preset other", "", "paper or quord"},
+		{"paths --rings 0", "", "--rings 0"},
+		{"load --tokens 0", "", "--tokens 0"},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			svg := filepath.Join(t.TempDir(), "figure.svg")
+			run := func(extra ...string) (int, string) {
+				var out bytes.Buffer
+				a := app{out: &out, err: &out}
+				code := a.run(append(strings.Fields(c.args), extra...))
+				return code, out.String()
+			}
+			code, out := run("--json", "--svg", svg)
+			if !strings.Contains(out, c.says) {
+				t.Errorf("it says %q, want %q in it", out, c.says)
+			}
+			if c.keys == "" {
+				if code != exitUsage {
+					t.Errorf("exit %d, want %d", code, exitUsage)
+				}
+				return
+			}
+			if code != exitDone {
+				t.Fatalf("exit %d: %s", code, out)
+			}
+			if _, again := run("--json"); again != out {
+				t.Errorf("the same seed says %s, then %s", out, again)
+			}
+			for line := range strings.Lines(out) {
+				var v map[string]any
+				if err := json.Unmarshal([]byte(line), &v); err != nil {
+					t.Fatalf("%v: %s", err, line)
+				}
+				for _, key := range strings.Fields(c.keys) {
+					if _, ok := v[key]; !ok {
+						t.Errorf("no %q in %s", key, line)
+					}
+				}
+				if len(v) != len(strings.Fields(c.keys)) {
+					t.Errorf("want only %s in %s", c.keys, line)
+				}
+			}
+			if b, err := os.ReadFile(svg); err != nil || !bytes.HasPrefix(b, []byte("<svg")) {
+				t.Errorf("the figure: %v, %.20s", err, b)
+			}
+			if code, out := run(); code != exitDone || !strings.Contains(out, "Counted: ") {
+				t.Errorf("exit %d, no word of how it was counted: %s", code, out)
+			}
+		})
+	}
+}

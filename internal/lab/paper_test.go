@@ -1,0 +1,124 @@
+package lab
+
+import (
+	"flag"
+	"math"
+	"testing"
+)
+
+// scale multiplies the rings that tests average over: `make sim` uses more than the race detector is patient with.
+var scale = flag.Int("scale", 1, "how many times as many rings tests average over")
+
+// each measures the given number of rings, times the scale.
+func each[S any](t *testing.T, rings int, one func(int) (S, error)) []S {
+	t.Helper()
+	out := make([]S, rings**scale)
+	for i := range out {
+		var err error
+		if out[i], err = one(i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
+}
+
+func near(t *testing.T, what string, got, want, tolerance float64) {
+	t.Helper()
+	if math.Abs(got-want) > tolerance {
+		t.Errorf("%s: %.3f, want %.3f +- %.3f", what, got, want, tolerance)
+	}
+}
+
+// SIGCOMM 2001, figure 10: path lengths, at every size that a test can afford. Longer paths are latency for every
+// cold lookup of a user; shorter ones than published would mean that something else is counted.
+func TestSIGCOMMFigure10(t *testing.T) {
+	for _, pub := range PublishedPaths {
+		if pub.Nodes > 1024**scale {
+			break
+		}
+		p := Paths{Nodes: pub.Nodes, Lookups: 500, Tokens: 1, Successors: 1, Seed: 1}
+		if err := p.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		rings := 20
+		if pub.Nodes > 100 {
+			rings = 6 // the larger, the less they differ
+		}
+		hops := p.Result(each(t, rings, p.Run)).Hops
+		tolerance := 0.1
+		if pub.Nodes <= 32 {
+			tolerance = 0.15
+		}
+		near(t, "mean path length", hops.Mean, pub.Mean, tolerance)
+		near(t, "1st percentile", float64(hops.P1), float64(pub.P1), 1)
+		near(t, "99th percentile", float64(hops.P99), float64(pub.P99), 1)
+	}
+}
+
+// SIGCOMM 2001, figure 10(b): the whole distribution.
+func TestSIGCOMMFigure10Distribution(t *testing.T) {
+	if *scale == 1 {
+		t.Skip("takes a larger -scale: make sim")
+	}
+	p := Paths{Nodes: PublishedPathPDFNodes, Lookups: 2000, Tokens: 1, Successors: 1, Seed: 2}
+	pdf := p.Result(each(t, 1, p.Run)).Hops.PDF
+	for hops, share := range PublishedPathPDF {
+		got := 0.0
+		if hops < len(pdf) {
+			got = pdf[hops]
+		}
+		near(t, "share", got, share, 0.025)
+	}
+}
+
+// SIGCOMM 2001, figures 8 and 9: without virtual nodes some nodes carry five times their part, and with 20 each 1.6
+// times.
+func TestSIGCOMMFigures8And9(t *testing.T) {
+	for _, c := range []struct {
+		load Load
+		pub  LoadPoint
+	}{
+		{Load{Nodes: 10000, Keys: 1e5, Tokens: 1, Seed: 1}, PublishedLoad[0]},
+		{Load{Nodes: 10000, Keys: 5e5, Tokens: 1, Seed: 1}, PublishedLoad[4]},
+	} {
+		k := c.load.Result(each(t, 2, c.load.Run)).KeysPerNode
+		near(t, "mean", k.Mean, c.pub.Mean, 0)
+		near(t, "1st percentile", float64(k.P1), c.pub.P1, 1)
+		near(t, "99th percentile", float64(k.P99), c.pub.P99, 0.1*c.pub.P99)
+	}
+	// Figure 9 on a tenth of the nodes and keys: the parts are the same.
+	l := Load{Nodes: 1000, Keys: 1e5, Tokens: 20, Seed: 1}
+	k := l.Result(each(t, 4, l.Run)).KeysPerNode
+	near(t, "1st percentile of 20 virtual nodes", float64(k.P1), PublishedVirtual[1].P1, 5)
+	near(t, "99th percentile of 20 virtual nodes", float64(k.P99), PublishedVirtual[1].P99, 16)
+}
+
+// A result that changes from run to run cannot be looked into.
+func TestSameSeedSameResult(t *testing.T) {
+	p := Paths{Preset: Quord, Nodes: 12, Lookups: 200, Tokens: 20, Successors: 8, Seed: 7}
+	a, b := p.Result(each(t, 1, p.Run)), p.Result(each(t, 1, p.Run))
+	if a.Hops.Mean != b.Hops.Mean || a.Hops.Mean == 0 {
+		t.Errorf("%v and %v", a, b)
+	}
+	p.Seed++
+	if c := p.Result(each(t, 1, p.Run)); c.Hops.Mean == a.Hops.Mean {
+		t.Errorf("another seed, the same mean of %v: the seed does nothing", c.Hops.Mean)
+	}
+}
+
+// What makes no sense is refused with what does, before hours of computing.
+func TestNonsenseIsRefused(t *testing.T) {
+	for _, bad := range []interface{ Validate() error }{
+		Paths{Nodes: 1, Lookups: 1, Tokens: 1, Successors: 1},
+		Paths{Nodes: 10, Lookups: 0, Tokens: 1, Successors: 1},
+		Paths{Nodes: 10, Lookups: 1, Tokens: 1, Successors: 10},
+		Paths{Nodes: MaxSize, Lookups: 1, Tokens: 2, Successors: 1},
+		Paths{Preset: Quord, Nodes: MaxBalanced + 1, Lookups: 1, Tokens: 64, Successors: 16},
+		Load{Nodes: 10, Keys: 0, Tokens: 1},
+		Load{Nodes: 10, Keys: 1, Tokens: 0},
+	} {
+		if err := bad.Validate(); err == nil {
+			t.Errorf("%+v is accepted", bad)
+		}
+	}
+}
