@@ -73,8 +73,8 @@ type Core struct {
 	room    room
 	// tightPeers says that the disk of another node was tight at some time; what it says now, its pulse tells.
 	tightPeers bool
-	gates   atomic.Pointer[gates]
-	traces  map[uint64]*trace
+	gates      atomic.Pointer[gates]
+	traces     map[uint64]*trace
 
 	out    *wire.Outbox
 	turn   Turn

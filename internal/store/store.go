@@ -14,12 +14,12 @@ import (
 
 // Store is one node's disk. Make it with Open.
 type Store struct {
-	cfg    Config
-	db     *pebble.DB
-	blocks *pebble.Cache
-	lock   *pebble.Lock
-	values *values
-	gate   gate
+	cfg     Config
+	db      *pebble.DB
+	blocks  *pebble.Cache
+	lock    *pebble.Lock
+	values  *values
+	gate    gate
 	bareFS  vfs.FS // as it was given
 	ballast ballast
 
