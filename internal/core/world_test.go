@@ -39,7 +39,21 @@ type world struct {
 	cut   map[[2]int]bool // pairs between which nothing passes
 	loss  float64         // of frames on a connection that is up: queues that were full
 	trace hash.Hash64     // of all frames, to compare two runs
+	// newDisk makes the disk of a machine.
+	newDisk func() disk
 }
+
+// disk is a store whose power can be cut.
+type disk interface {
+	kv.Store
+	// Crash returns what the next start finds: what was synced, and as much of the rest as keep says, where the disk
+	// can be told.
+	Crash(keep func(unsynced int) int) disk
+}
+
+type memDisk struct{ *memstore.Store }
+
+func (d memDisk) Crash(keep func(unsynced int) int) disk { return memDisk{d.Store.Crash(keep)} }
 
 // node is one machine: its disk and its key outlive the processes that run on it.
 type node struct {
@@ -47,7 +61,7 @@ type node struct {
 	index    int
 	key      ed25519.PublicKey
 	id       ident.NodeID
-	store    *memstore.Store
+	store    disk
 	boot     uint64
 	addrs    registry.Addresses
 	seeds    []*node
@@ -80,7 +94,7 @@ const (
 func newWorld(t testing.TB, seed uint64) *world {
 	return &world{
 		t: t, rng: rand.New(rand.NewPCG(seed, 1)), now: time.Hour, trace: fnv.New64a(),
-		conns: map[[2]int]*conn{}, cut: map[[2]int]bool{},
+		conns: map[[2]int]*conn{}, cut: map[[2]int]bool{}, newDisk: func() disk { return memDisk{memstore.New()} },
 	}
 }
 
@@ -104,7 +118,7 @@ func (w *world) add() *node {
 	binary.BigEndian.PutUint64(label[8:], w.rng.Uint64())
 	seed := sha256.Sum256(label[:])
 	key := ed25519.NewKeyFromSeed(seed[:]).Public().(ed25519.PublicKey)
-	n := &node{w: w, index: i, key: key, id: ident.NodeOf(key), store: memstore.New(), calls: map[*call]bool{}, parting: map[*node]bool{}}
+	n := &node{w: w, index: i, key: key, id: ident.NodeOf(key), store: w.newDisk(), calls: map[*call]bool{}, parting: map[*node]bool{}}
 	n.move(0)
 	w.nodes = append(w.nodes, n)
 	return n
