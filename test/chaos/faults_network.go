@@ -116,8 +116,16 @@ func flap(ctx context.Context, r *round, rng *rand.Rand) error {
 	return nil
 }
 
+// late is how slow a slow link is: as between continents at the worst, far beyond what the nodes of one place expect.
+func late(rng *rand.Rand) links.Link {
+	return links.Link{
+		Delay:  between(rng, 2*time.Millisecond, 60*time.Millisecond).Round(time.Millisecond),
+		Jitter: between(rng, time.Millisecond, 40*time.Millisecond).Round(time.Millisecond),
+	}
+}
+
 func slowOne(ctx context.Context, r *round, rng *rand.Rand) error {
-	l := links.Link{Delay: between(rng, 5*time.Millisecond, 150*time.Millisecond), Jitter: between(rng, time.Millisecond, 100*time.Millisecond)}
+	l := late(rng)
 	return isolated(ctx, r, rng, 1, between(rng, 3*time.Second, 8*time.Second), r.apart, l)
 }
 
@@ -136,7 +144,7 @@ func everywhere(ctx context.Context, r *round, l links.Link, d time.Duration, me
 }
 
 func slowAll(ctx context.Context, r *round, rng *rand.Rand) error {
-	l := links.Link{Delay: between(rng, 2*time.Millisecond, 60*time.Millisecond), Jitter: between(rng, time.Millisecond, 60*time.Millisecond)}
+	l := late(rng)
 	d := between(rng, 3*time.Second, 8*time.Second)
 	return everywhere(ctx, r, l, d, func() error { return hold(ctx, d) })
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -123,40 +122,4 @@ func clock(ctx context.Context, r *round, rng *rand.Rand) error {
 		errs = append(errs, r.shift(n, 0))
 	}
 	return errors.Join(errs...)
-}
-
-// storm does two of the other kinds at once.
-func storm(ctx context.Context, r *round, rng *rand.Rand) error {
-	pairs := [][2]func(context.Context, *round, *rand.Rand) error{
-		{joinOne, kill},
-		{joinOne, flap},
-		{joinOne, pauseShort},
-		{leave, pauseShort},
-		{leave, slowAll},
-		{replace, slowOne},
-		{remove, pauseShort},
-		{kill, slowOne},
-		{kill, clock},
-		{pauseLong, kill},
-		{loss, kill},
-		{isolate, joinOne},
-	}
-	pair := pairs[rng.IntN(len(pairs))]
-	r.several = true
-	defer func() { r.several = false }()
-	var wg sync.WaitGroup
-	var errs [2]error
-	for i, run := range pair {
-		own := rand.New(rand.NewPCG(rng.Uint64(), uint64(i)))
-		wg.Go(func() {
-			if errs[i] = run(ctx, r, own); errors.Is(errs[i], errNotNow) {
-				errs[i] = nil
-			}
-		})
-	}
-	wg.Wait()
-	if err := errors.Join(errs[:]...); err != nil {
-		return fmt.Errorf("two at once: %w", err)
-	}
-	return nil
 }

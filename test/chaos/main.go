@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -23,6 +22,7 @@ type options struct {
 	seed            uint64
 	nodes           int
 	faults          []*fault
+	more            string // the flags that a replay needs besides seed and duration
 	keep            bool
 }
 
@@ -55,7 +55,7 @@ func parse(args []string) (options, error) {
 	fs.Uint64Var(&o.seed, "seed", 0, "of the first round; 0 draws one")
 	fs.IntVar(&o.nodes, "nodes", 0, "size of the ring at first; 0 lets the seed decide")
 	fs.BoolVar(&o.keep, "keep", false, "keep the directories of rounds that went well, too")
-	names := fs.String("faults", "", "kinds of faults, separated by commas; all but those that are off by default when empty")
+	names := fs.String("faults", "", "kinds of faults, separated by commas, those at once joined by +; when empty all but those off by default")
 	list := fs.Bool("list", false, "list the kinds of faults and stop")
 	if err := fs.Parse(args); err != nil {
 		return o, err
@@ -80,6 +80,12 @@ func parse(args []string) (options, error) {
 	}
 	var err error
 	o.faults, err = choose(*names)
+	if *names != "" {
+		o.more += " --faults " + *names
+	}
+	if o.nodes != 0 {
+		o.more += fmt.Sprintf(" --nodes %d", o.nodes)
+	}
 	return o, err
 }
 
@@ -95,11 +101,11 @@ func choose(names string) ([]*fault, error) {
 		return chosen, nil
 	}
 	for name := range strings.SplitSeq(names, ",") {
-		i := slices.IndexFunc(faults, func(f *fault) bool { return f.name == name })
-		if i < 0 {
-			return nil, fmt.Errorf("--faults %s: no such kind (--list shows them)", name)
+		f, err := named(name)
+		if err != nil {
+			return nil, fmt.Errorf("--faults: %w", err)
 		}
-		chosen = append(chosen, faults[i])
+		chosen = append(chosen, f)
 	}
 	return chosen, nil
 }
@@ -115,7 +121,7 @@ func run(ctx context.Context, o options) error {
 		total.add(result)
 		if err != nil {
 			fmt.Printf("\n%s", total)
-			return fmt.Errorf("%w\nthe same plan again: make chaos ARGS='--seed %d --duration %s'", err, seed, length)
+			return fmt.Errorf("%w\nthe same plan again: make chaos ARGS='--seed %d --duration %s%s'", err, seed, length, o.more)
 		}
 	}
 	fmt.Printf("\n%s", total)
