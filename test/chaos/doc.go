@@ -12,6 +12,7 @@
 //
 //   - a history that is not linearizable, or that cannot be judged in time;
 //   - an acknowledged write that is not there at the end, at any of the nodes asked;
+//   - two replicas of a tablet whose state differs by a byte although they have applied the same entries;
 //   - a reply that the command should never get;
 //   - a process that ended by itself, or a log that tells of a panic or a race;
 //   - a ring that is not healthy again within a minute after the last harm was undone;

@@ -96,6 +96,7 @@ type report struct {
 	events                    []event
 	gaps                      []gap
 	ops, keys, unknown, acked int
+	compared                  int // replicas, at the end of rounds
 	sums                      workload.Tally
 	net                       links.Figures
 }
@@ -117,6 +118,7 @@ func (t *report) add(r *report) {
 	t.events = append(t.events, r.events...)
 	t.gaps = append(t.gaps, r.gaps...)
 	t.ops, t.keys, t.unknown, t.acked = t.ops+r.ops, t.keys+r.keys, t.unknown+r.unknown, t.acked+r.acked
+	t.compared += r.compared
 	t.sums.Acked += r.sums.Acked
 	t.sums.Unknown += r.sums.Unknown
 	t.sums.Refused += r.sums.Refused
@@ -157,8 +159,8 @@ func (t *report) String() string {
 			len(led), led[len(led)/2].Milliseconds(), led[len(led)-1].Milliseconds(),
 			others[len(others)/2].Milliseconds(), others[len(others)-1].Milliseconds())
 	}
-	fmt.Fprintf(&b, "%d faults in %d rounds; %d operations on %d keys judged, %d of unknown outcome; %d keys of the ledger; %s\n",
-		len(t.events), t.rounds, t.ops, t.keys, t.unknown, t.acked, t.sums)
+	fmt.Fprintf(&b, "%d faults in %d rounds; %d operations on %d keys judged, %d of unknown outcome; %d keys of the ledger; %s; %d replicas compared\n",
+		len(t.events), t.rounds, t.ops, t.keys, t.unknown, t.acked, t.sums, t.compared)
 	fmt.Fprintf(&b, "between nodes: %d connections, %d broken off; %d MiB, %d chunks lost and sent again\n",
 		t.net.Connections, t.net.Broken, t.net.Bytes>>20, t.net.Lost)
 	return b.String()

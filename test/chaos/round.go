@@ -43,6 +43,7 @@ type round struct {
 	probes  *workload.Probes
 	report  *report
 	out     io.Writer
+	tablets int
 	several bool // more than one fault is at work; set before they begin
 
 	mu      sync.Mutex
@@ -109,6 +110,7 @@ func (r *round) draw(rng *rand.Rand, o options) cluster.Config {
 	if o.nodes != 0 {
 		cfg.Nodes = o.nodes
 	}
+	r.tablets = cfg.Tablets
 	r.net = links.New(r.seed, r.owner)
 	cfg.Links = r.net
 	return cfg
@@ -202,7 +204,20 @@ func (r *round) useAndHarm(ctx context.Context, rng *rand.Rand, kinds []*fault, 
 		// What was seen is judged all the same: a ring that does not heal may have lost something too.
 		r.net.Heal()
 	}
-	return errors.Join(err, r.judge(ctx, history, ledger, sums))
+	err = errors.Join(err, r.judge(ctx, history, ledger, sums))
+	return errors.Join(err, r.compare(ctx))
+}
+
+// compare ends all nodes, some time after the last write, and compares what their disks hold.
+func (r *round) compare(ctx context.Context) error {
+	if err := hold(ctx, quiet); err != nil {
+		return err
+	}
+	r.cluster.Stop()
+	compared, err := compare(r.others(nil), r.tablets)
+	r.report.compared = compared
+	r.say("%d replicas compared, byte by byte", compared)
+	return err
 }
 
 // harm deals faults until the time is over.
