@@ -60,6 +60,7 @@ var layout = map[string]struct {
 	"internal/core": {pure, "admin command ident kv placement record registry request ring slot tablet " +
 		"tabletime wire"},
 	"internal/store/memstore": {pure, "kv"},
+	"internal/sim":            {pure, "command core ident kv placement registry request ring slot store/memstore tablet"},
 
 	// The laboratory: the protocols at the sizes of the papers.
 	"internal/lab":       {pure, "ident placement ring"},

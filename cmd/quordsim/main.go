@@ -89,6 +89,7 @@ func (a *app) root() *cobra.Command {
 	root.SetErr(a.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
+		a.world(),
 		a.paths(), a.load(),
 		a.version(),
 	)

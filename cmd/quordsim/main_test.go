@@ -17,6 +17,9 @@ func TestExitCodes(t *testing.T) {
 		{nil, exitUsage, "a verb is missing"},
 		{[]string{"word"}, exitUsage, "unknown verb"},
 		{[]string{"version", "x"}, exitUsage, "not a flag"},
+		{[]string{"world", "--faults", "meteor"}, exitUsage, "there is no fault"},
+		{[]string{"world", "--nodes", "0"}, exitUsage, "--nodes: want 1 to 100"},
+		{[]string{"world", "--minutes", "0.05", "--nodes", "3", "--json"}, exitDone, `"violations":[]`},
 		{[]string{"version", "--x"}, exitUsage, "unknown flag"},
 	} {
 		var out bytes.Buffer

@@ -85,3 +85,26 @@ func (s *Store) Tear(cut func(unsynced int) (whole, logs int)) *Store {
 	next.capacity = s.capacity
 	return next
 }
+
+// Durable returns a copy of what is on the disk now, as a backup would have it.
+func (s *Store) Durable() *Store {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	next := start(s.disk.copy())
+	next.capacity = s.capacity
+	return next
+}
+
+// Bytes returns how many bytes of the disk are taken.
+func (s *Store) Bytes() int64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.now.bytes
+}
+
+// Failed reports whether the disk refuses writes for good.
+func (s *Store) Failed() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.failed != nil
+}

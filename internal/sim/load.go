@@ -1,0 +1,244 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/quorddb/quord/internal/request"
+)
+
+// load is clients that each send one command after the other, and remember what they saw.
+type load struct {
+	w       *World
+	chance  *rand.Rand
+	clients []*client
+	keys    []*keyHistory // one of each place is in use
+	named   int           // how many keys there have been
+	values  int
+	open    bool // clients go on
+	think   time.Duration
+	// clockBehind says that a wall clock is behind: a TTL that begins now may be cut short.
+	clockBehind bool
+
+	histories []*keyHistory // of all keys ever used
+	ops       int
+	ok        int
+	uncertain int
+	refused   int
+	direct    int // reads that a session answered by itself
+	slowest   time.Duration
+}
+
+// client is connected to one node at a time; what it asks it to do, it waits for.
+type client struct {
+	l    *load
+	name int
+	at   *Machine
+	busy bool
+}
+
+const (
+	// patience is how long a client waits for an answer: longer than a node that lives takes.
+	patience = requestTimeout + 2*time.Second
+	// Keys in use of each kind. A key is given up for a new one after so many operations, or so many of which nobody
+	// knows whether they were done, so that its history can be judged.
+	keysInUse  = 15
+	maxOps     = 120
+	maxUnknown = 5
+)
+
+// kindOfKey says which commands are used on a key.
+type kindOfKey uint8
+
+const (
+	register kindOfKey = iota // SET, GET, SET NX GET, GETDEL, DEL
+	counter                   // INCR, GET
+	expiring                  // SET PX, GET
+)
+
+var kindNames = [...]string{"register", "counter", "expiring"}
+
+// newLoad starts clients.
+func (w *World) newLoad(clients int, think time.Duration) *load {
+	l := &load{w: w, chance: w.generator("load"), open: true, think: think}
+	for i := range keysInUse {
+		l.keys = append(l.keys, nil)
+		l.rotate(i)
+	}
+	for i := range clients {
+		c := &client{l: l, name: i}
+		l.clients = append(l.clients, c)
+		w.after(between(l.chance, 0, think), c.next)
+	}
+	return l
+}
+
+// rotate gives the place of a key to a new one.
+func (l *load) rotate(i int) {
+	kind := register
+	switch i % 5 {
+	case 2, 3:
+		kind = counter
+	case 4:
+		kind = expiring
+	}
+	l.named++
+	k := &keyHistory{name: fmt.Sprintf("%s%d", kindNames[kind][:1], l.named), kind: kind}
+	l.keys[i] = k
+	l.histories = append(l.histories, k)
+}
+
+// next lets a client ask for something.
+func (c *client) next() {
+	l := c.l
+	if !l.open {
+		return
+	}
+	if c.at == nil || c.at.proc == nil || l.chance.IntN(40) == 0 {
+		c.at = l.w.serving(l.chance)
+	}
+	if c.at == nil {
+		l.w.after(between(l.chance, 50*time.Millisecond, 200*time.Millisecond), c.next)
+		return
+	}
+	i := l.chance.IntN(len(l.keys))
+	if k := l.keys[i]; len(k.ops) >= maxOps || k.unknown >= maxUnknown {
+		l.rotate(i)
+	}
+	c.ask(l.keys[i], l.draw(l.keys[i]), func() {
+		l.w.after(between(l.chance, 0, 2*l.think), c.next)
+	})
+}
+
+// serving returns a machine whose node takes requests of clients, nil where there is none.
+func (w *World) serving(r *rand.Rand) *Machine {
+	var all []*Machine
+	for _, m := range w.machines {
+		if m.proc != nil && m.proc.core.Tablets() > 0 {
+			all = append(all, m)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all[r.IntN(len(all))]
+}
+
+// draw chooses a command.
+func (l *load) draw(k *keyHistory) op {
+	n := l.chance.IntN(100)
+	value := func() string {
+		l.values++
+		v := fmt.Sprintf("v%d", l.values)
+		if l.chance.IntN(16) == 0 {
+			v += strings.Repeat(".", l.chance.IntN(4000))
+		}
+		return v
+	}
+	switch k.kind {
+	case counter:
+		if n < 40 {
+			return op{verb: get}
+		}
+		return op{verb: incr}
+	case expiring:
+		if n < 70 {
+			return op{verb: get}
+		}
+		return op{verb: setPX, arg: value(), ttl: between(l.chance, 20*time.Millisecond, 8*time.Second).Truncate(time.Millisecond)}
+	}
+	switch {
+	case n < 45:
+		return op{verb: get}
+	case n < 75:
+		return op{verb: set1, arg: value()}
+	case n < 85:
+		return op{verb: setNX, arg: value()}
+	case n < 95:
+		return op{verb: getDel}
+	}
+	return op{verb: del}
+}
+
+// ask sends a command and notes how it ended; then is called when the client is free again.
+func (c *client) ask(k *keyHistory, o op, then func()) {
+	l := c.l
+	o.client, o.at, o.call, o.ret, o.loose = c.name, c.at.index, l.w.now, unknownEnd, l.clockBehind
+	place := len(k.ops)
+	k.ops = append(k.ops, o)
+	k.busy++
+	c.busy = true
+	over := false
+	end := func(q *Call) {
+		if over {
+			return
+		}
+		over = true
+		c.busy = false
+		k.busy--
+		l.judge(k, &k.ops[place], q)
+		then()
+	}
+	call := c.at.Ask(end, o.command(k.name)...)
+	l.w.after(patience, func() {
+		if !over {
+			if p := call.p; p.m.proc == p && !p.paused && l.w.now-p.woke >= patience {
+				l.w.violateKey(k.name, "a request has no end after %v: %s at n%d", patience, o.command(k.name), o.at)
+			}
+			end(nil)
+		}
+	})
+}
+
+// judge takes the end of a command into its key's history.
+func (l *load) judge(k *keyHistory, o *op, q *Call) {
+	l.ops++
+	write := o.verb != get
+	lost := func() {
+		if write {
+			k.unknown++
+			l.uncertain++
+			return
+		}
+		o.void = true
+	}
+	switch {
+	case q == nil || q.gone:
+		o.reply = "?"
+		lost()
+		return
+	case q.OK():
+		o.known, o.ret, o.reply = true, l.w.now, q.Reply()
+		l.ok++
+		if q.direct {
+			l.direct++
+		}
+		return
+	}
+	o.reply = string(q.Code())
+	switch q.Code() {
+	case request.Uncertain:
+		if !write {
+			l.w.violateKey(k.name, "a read is uncertain: %s", q.Reply())
+		}
+		lost()
+	case request.TryAgain, request.ClusterDown:
+		// Certainly not done: whoever sees it done has seen what cannot be.
+		l.refused++
+		o.void, o.ret = true, l.w.now
+	default:
+		l.w.violateKey(k.name, "%v answers %s", o.command(k.name), q.Reply())
+	}
+}
+
+// idle reports whether no client waits for an answer.
+func (l *load) idle() bool {
+	for _, c := range l.clients {
+		if c.busy {
+			return false
+		}
+	}
+	return true
+}
