@@ -337,24 +337,6 @@ func TestLargeTabletsMove(t *testing.T) {
 	}
 }
 
-// Two nodes that cannot reach each other, while a third reaches both: everybody keeps serving.
-func TestOneBrokenLink(t *testing.T) {
-	for seed := range uint64(*worlds) {
-		w := newRing(t, 240+seed, 3)
-		load := w.load(0, 1, 2)
-		w.sever(w.nodes[0], w.nodes[1])
-		w.run(10 * time.Second)
-		w.heal()
-		w.run(5 * time.Second)
-		load.stop()
-		w.settled(time.Minute)
-		load.check()
-		if load.ok < 10*(load.uncertain+load.refused) {
-			t.Errorf("seed %d: %d ok, %d uncertain, %d refused", seed, load.ok, load.uncertain, load.refused)
-		}
-	}
-}
-
 // A node that stops in peace hands over what it leads, so that its clients' next requests do not wait for an election.
 func TestHandOver(t *testing.T) {
 	w := newRing(t, 250, 3)
@@ -498,25 +480,6 @@ func TestCrashWhileLeaving(t *testing.T) {
 		}
 		load.check()
 	}
-}
-
-// The leader of the system group alone cannot reach a node. The registry may call it down, and up again, but not so
-// often that nobody gets anything else done.
-func TestRegistryDoesNotFlap(t *testing.T) {
-	w := newRing(t, 270, 3)
-	lead := w.leader(System)
-	other := w.nodes[0]
-	if other == lead {
-		other = w.nodes[1]
-	}
-	before := lead.core.registry.Revision()
-	w.sever(lead, other)
-	w.run(30 * time.Second)
-	if n := w.leader(System).core.registry.Revision() - before; n > 30 {
-		t.Errorf("the registry changed %d times in 30 s", n)
-	}
-	w.heal()
-	w.settled(time.Minute)
 }
 
 // Nodes are away for longer than the grace period, one at a time, by death or behind a cut: their replicas are

@@ -67,6 +67,7 @@ type Core struct {
 	ring    *ring.Ring
 	member  membership
 	router  router
+	relays  relays
 	balance balance
 	moves   moves
 	memory  memory

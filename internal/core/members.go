@@ -17,7 +17,7 @@ import (
 const (
 	pulseEvery = time.Second
 	pulseSoon  = 50 * time.Millisecond
-	// markDownAfter is how long the system group's leader sees no connection to a member before it says so in the
+	// markDownAfter is how long nobody whom the system group's leader hears of sees a member before it says so in the
 	// registry. The grace before its share is copied elsewhere counts from there.
 	markDownAfter = 2 * time.Second
 	watchEvery    = 250 * time.Millisecond
@@ -31,6 +31,7 @@ type peer struct {
 	since time.Duration // when up last changed
 	pulse wire.Pulse    // the last one
 	heard time.Duration // when it came; 0: never since it is up
+	seen  time.Duration // when this node, or a member that it hears of, was last connected to it
 	// downSince is when this node saw the registry call it down.
 	downSince time.Duration
 }
@@ -133,7 +134,9 @@ func (c *Core) PeerDown(id ident.NodeID) {
 	c.member.seeds = slices.DeleteFunc(c.member.seeds, func(s ident.NodeID) bool { return s == id })
 	c.nodeLost(id)
 	c.forsake(id)
+	c.dropRelays(id)
 	c.dropTransfers(id)
+	c.member.pulseSoon(c.now.Mono) // whom this node sees has changed
 	if c.ring != nil {
 		c.ring.NodeDown(c.now.Mono, id)
 		c.takeRing()
@@ -254,7 +257,7 @@ func (c *Core) pulseOut() {
 func (c *Core) ownPulse() wire.Pulse {
 	p := wire.Pulse{
 		Wall: c.now.Wall, Revision: c.registry.Revision(), Sequence: c.memory.durable, Closing: c.closing,
-		Low: c.room.low, Tight: c.room.tight,
+		Low: c.room.low, Tight: c.room.tight, Misses: c.misses(),
 	}
 	for _, pl := range c.places {
 		g := pl.group
@@ -326,6 +329,7 @@ func (c *Core) observeClocks(p *place) {
 
 // watch does what the leader of the system group owes the others: it names those that are gone or back.
 func (c *Core) watch() {
+	c.lookAround()
 	if c.system.group == nil || !c.system.group.Serving() {
 		return
 	}
@@ -339,9 +343,9 @@ func (c *Core) watch() {
 		}
 		var next registry.State
 		switch {
-		case m.State == registry.Down && p.up && c.now.Mono-p.since > pulseSoon:
+		case m.State == registry.Down && p.seen == c.now.Mono && c.now.Mono-p.since > pulseSoon:
 			next = registry.Up
-		case m.State != registry.Down && !p.up && c.now.Mono-max(p.since, c.member.started) > markDownAfter:
+		case m.State != registry.Down && c.now.Mono-max(p.seen, p.since, c.member.started) > markDownAfter:
 			next = registry.Down
 		default:
 			continue

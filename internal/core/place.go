@@ -22,9 +22,10 @@ type place struct {
 	// Hints about who leads and who holds it; the epoch is that of the descriptor they came from.
 	leader   ident.NodeID
 	replicas []ident.NodeID
-	epoch    uint64 // of leader
-	named    uint64 // of replicas
-	looking  bool   // a lookup is under way
+	epoch    uint64       // of leader
+	named    uint64       // of replicas
+	via      ident.NodeID // passed a request on to the leader, when that was out of reach; zero: nobody has
+	looking  bool         // a lookup is under way
 
 	numbers numbers
 	wish    wish
@@ -184,6 +185,16 @@ func (p *place) learn(leader ident.NodeID, epoch uint64, replicas []ident.NodeID
 	p.epoch = epoch
 	if !leader.IsZero() {
 		p.leader = leader
+	}
+}
+
+// forget drops the hints that lead to a node which does not answer.
+func (p *place) forget(node ident.NodeID) {
+	if p.leader == node {
+		p.leader = ident.NodeID{}
+	}
+	if p.via == node {
+		p.via = ident.NodeID{}
 	}
 }
 

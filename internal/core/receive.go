@@ -160,6 +160,7 @@ func (c *Core) Tick() {
 	}
 	now, m := c.now.Mono, &c.member
 	c.tickRoute()
+	c.tickRelays()
 	c.tickJoin()
 	if c.registry == nil {
 		return

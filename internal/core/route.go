@@ -62,6 +62,7 @@ type pending struct {
 	refuser  ident.NodeID  // the node that said last that it does not lead
 	turn     int           // whose turn it is where nobody is known to lead
 	hints    int           // how often the leader that was named has been asked at once
+	passing  bool          // the node that is asked is to pass it on to the leader
 	backoff  int           // how often it has been put off
 	retryAt  time.Duration // when it is tried again, while none is asked
 	waits    bool          // it is in retries
@@ -133,6 +134,7 @@ func (q *pending) encode() bool {
 
 // try asks the node that should know.
 func (c *Core) try(q *pending) {
+	q.passing = false
 	if g := q.place.group; g != nil && g.Leading() {
 		q.asked = c.self
 		c.asked(q)
@@ -149,11 +151,17 @@ func (c *Core) try(q *pending) {
 	if !q.encode() {
 		return
 	}
+	c.send(q, to)
+}
+
+// send asks a node.
+func (c *Core) send(q *pending, to ident.NodeID) {
 	q.asked = to
 	c.asked(q)
 	o := c.origin(q)
 	c.out.Add(to, false, &wire.Request{
-		ID: q.id, Tablet: q.place.tablet, Write: q.req.Write, Boot: o.Boot, Number: o.Number, Low: o.Low, Commands: q.commands,
+		ID: q.id, Tablet: q.place.tablet, Write: q.req.Write, PassOn: q.passing,
+		Boot: o.Boot, Number: o.Number, Low: o.Low, Commands: q.commands,
 	})
 }
 
@@ -169,14 +177,18 @@ func (c *Core) origin(q *pending) tablet.Origin {
 	return tablet.Origin{Node: c.self, Boot: c.cfg.Boot, Number: q.number, Low: q.place.numbers.low()}
 }
 
-// locate returns the node to ask. Whoever is known to lead comes first, unless it has just said that it does not; after
-// that the replicas, the nodes that the ring names, and all others take turns, for any of them may be wrong.
+// locate returns the node to ask. Whoever is known to lead comes first, unless it has just said that it does not; then
+// who has passed requests on to a leader out of reach; after that the replicas, the nodes that the ring names, and all others take turns, for any of them may be wrong.
 func (c *Core) locate(q *pending) ident.NodeID {
 	p := q.place
 	refuser := q.refuser
 	q.refuser = ident.NodeID{}
 	if leader, _ := p.whereabouts(); !leader.IsZero() && leader != c.self && leader != refuser && c.live(leader) {
 		return leader
+	}
+	if p.via != refuser && !p.via.IsZero() && c.live(p.via) {
+		q.passing = true
+		return p.via
 	}
 	q.turn++
 	var list []ident.NodeID
@@ -265,10 +277,17 @@ func (c *Core) refused(q *pending, s wire.Status, leader ident.NodeID, epoch uin
 			q.place.leader = ident.NodeID{}
 		}
 		q.refuser = asked
+		if q.place.via == asked {
+			q.place.via = ident.NodeID{}
+		}
 		q.place.learn(leader, epoch, nil)
 		if !leader.IsZero() && leader != asked && q.hints < maxHints {
 			q.hints++
-			c.try(q)
+			if leader == c.self || c.live(leader) || q.passing {
+				c.try(q)
+			} else {
+				c.passOver(q, asked)
+			}
 			return
 		}
 	}
@@ -310,6 +329,9 @@ func (c *Core) finish(q *pending, replies [][]byte, f *request.Failure) {
 
 // response takes the answer of the node that was asked.
 func (c *Core) response(from ident.NodeID, m *wire.Response) {
+	if c.relayed(from, m) {
+		return
+	}
 	q, ok := c.router.pending[m.ID]
 	if !ok {
 		return
@@ -324,7 +346,11 @@ func (c *Core) response(from ident.NodeID, m *wire.Response) {
 	}
 	switch m.Status {
 	case wire.Done:
-		q.place.learn(from, m.Epoch, nil)
+		leader := from
+		if q.place.via = (ident.NodeID{}); !m.Leader.IsZero() {
+			leader, q.place.via = m.Leader, from
+		}
+		q.place.learn(leader, m.Epoch, nil)
 		c.answered(q, m)
 	case wire.NotLeader, wire.Busy, wire.NoMajority, wire.Full:
 		c.refused(q, m.Status, m.Leader, m.Epoch)
@@ -372,9 +398,7 @@ func (c *Core) tickRoute() {
 				continue // its group tells when leadership ends; to ask again would only do the work twice
 			}
 			w.p.maybe = true
-			if w.p.place.leader == w.p.asked {
-				w.p.place.leader = ident.NodeID{}
-			}
+			w.p.place.forget(w.p.asked)
 			c.later(w.p)
 		}
 	}
@@ -441,11 +465,7 @@ func (c *Core) forsake(node ident.NodeID) {
 		c.sooner(q, firstBackoff)
 	}
 	for _, p := range c.places {
-		if p.leader == node {
-			p.leader = ident.NodeID{}
-		}
+		p.forget(node)
 	}
-	if c.system.leader == node {
-		c.system.leader = ident.NodeID{}
-	}
+	c.system.forget(node)
 }

@@ -88,9 +88,16 @@ func (c *Core) request(from ident.NodeID, m *wire.Request) {
 		c.out.Add(from, false, &answer)
 		return
 	}
+	asker, relayed := from, !m.For.IsZero()
+	if relayed && c.isMember(from) {
+		asker = m.For
+	}
 	if p.group == nil || !p.group.Leading() {
+		if c.passOn(p, from, m) {
+			return
+		}
 		answer.Leader, answer.Epoch = p.whereabouts()
-		if answer.Leader == from {
+		if answer.Leader == asker {
 			answer.Leader = ident.NodeID{} // it asks because it does not lead
 		}
 		c.out.Add(from, false, &answer)
@@ -100,15 +107,15 @@ func (c *Core) request(from ident.NodeID, m *wire.Request) {
 	if err == nil {
 		err = c.checkCommands(m.Tablet, m.Write, commands)
 	}
-	if err == nil && !c.isMember(from) {
-		err = onlyAdmits(from, commands)
+	if err == nil && !c.isMember(asker) {
+		err = onlyAdmits(asker, commands)
 	}
 	if err != nil {
 		answer.Status, answer.Text = wire.Rejected, err.Error()
 		c.out.Add(from, false, &answer)
 		return
 	}
-	o := tablet.Origin{Node: from, Boot: m.Boot, Number: m.Number, Low: m.Low}
+	o := tablet.Origin{Node: asker, Boot: m.Boot, Number: m.Number, Low: m.Low}
 	w := &caller{core: c, node: from, id: m.ID, write: m.Write, place: p}
 	if s := c.serve(p, m.Write, o, m.Commands, commands, w); s != taken {
 		answer.Status = s

@@ -23,10 +23,12 @@ func someMessages() []Message {
 	return []Message{
 		&Request{ID: 300, Tablet: 7, Write: true, Boot: 2, Number: 9, Low: 8, Commands: []byte("commands")},
 		&Request{ID: 301, Tablet: 1<<32 - 1, Commands: []byte{}},
+		&Request{ID: 302, Tablet: 8, PassOn: true, Commands: []byte{}},
+		&Request{ID: 303, Tablet: 9, Write: true, For: ident.NodeID{7}, Boot: 1, Number: 2, Low: 1, Commands: []byte("c")},
 		&Response{ID: 300, Status: Done, Leader: nodeID(1), Epoch: 4, Replies: []byte("replies")},
 		&Response{ID: 301, Status: Rejected, Text: "why"},
 		Ring{&ring.Message{Kind: 1, Seq: 300}},
-		&Pulse{Wall: 1_700_000_000_000, Revision: 1, Sequence: 2, Leads: 3, Holds: 4, Lacking: 5, Moving: 6, Keys: 700, Closing: true, Tight: true},
+		&Pulse{Wall: 1_700_000_000_000, Revision: 1, Sequence: 2, Leads: 3, Holds: 4, Lacking: 5, Moving: 6, Keys: 700, Closing: true, Tight: true, Misses: []ident.NodeID{{1}, {2}}},
 		Ask{},
 		&Registry{Encoded: []byte("registry")},
 		&Who{Tablet: 5},

@@ -8,12 +8,14 @@
 // Node identifiers are 16 bytes. The bodies:
 //
 //	Raft       tablet, then a raft message (package tablet)
-//	Request    id, tablet, flags (1 byte; bit 0: write), boot, number, low, then commands (package tablet)
+//	Request    id, tablet, flags (1 byte; bit 0: write, bit 1: pass on, bit 2: passed on), the node whose request it is
+//	           (16 bytes) if passed on, boot, number, low, then commands (package tablet)
 //	Response   id, status (1 byte), leader (16 bytes, zero: unknown), epoch, then by status:
 //	           Done: replies (package tablet); Rejected: a text
 //	Ring       a ring message (package ring)
 //	Pulse      wall clock in milliseconds (8 bytes, big endian), revision of the registry, durable sequence,
-//	           leads, holds, lacking, moving, pending, keys, closing (1 byte): what a node tells all others once a second
+//	           leads, holds, lacking, moving, pending, keys, flags (1 byte; bit 0: closing, bit 1: low, bit 2: tight), how
+//	           many members it misses, and those (16 bytes each): what a node tells all others once a second
 //	Ask        nothing: asks for the registry
 //	Registry   a registry (package registry)
 //	Who        tablet: asks who holds it

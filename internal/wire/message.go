@@ -39,10 +39,21 @@ type Request struct {
 	ID     uint64
 	Tablet uint32
 	Write  bool
+	// PassOn asks a node that does not lead to pass the request on to the one that does, for the asker cannot reach it.
+	PassOn bool
+	// For is the node whose request it is where another one passes it on, and else zero.
+	For ident.NodeID
 	// Boot, Number and Low name a write; see tablet.Origin.
 	Boot, Number, Low uint64
 	Commands          []byte
 }
+
+// The flags of a Request.
+const (
+	flagWrite = 1 << iota
+	flagPassOn
+	flagFor
+)
 
 // Status is how a node answered a request.
 type Status uint8
@@ -67,7 +78,8 @@ const (
 	Full
 )
 
-// Response answers a Request.
+// Response answers a Request. Leader is whom the node that answers takes for the leader; with Done it is zero where
+// that is the node itself.
 type Response struct {
 	ID      uint64
 	Status  Status
@@ -96,6 +108,8 @@ type Pulse struct {
 	// Low says that the node's disk is almost full, so that it should not lead either; Tight that it takes no entries of
 	// logs any more.
 	Low, Tight bool
+	// Misses are the members that the node is not connected to.
+	Misses []ident.NodeID
 }
 
 // Ask asks for the registry.
@@ -166,10 +180,19 @@ func (*Verdict) kind() Kind  { return KindVerdict }
 func (m *Request) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, m.ID)
 	b = binary.AppendUvarint(b, uint64(m.Tablet))
+	var flags byte
 	if m.Write {
-		b = append(b, 1)
-	} else {
-		b = append(b, 0)
+		flags |= flagWrite
+	}
+	if m.PassOn {
+		flags |= flagPassOn
+	}
+	if !m.For.IsZero() {
+		flags |= flagFor
+	}
+	b = append(b, flags)
+	if flags&flagFor != 0 {
+		b = append(b, m.For[:]...)
 	}
 	b = binary.AppendUvarint(b, m.Boot)
 	b = binary.AppendUvarint(b, m.Number)
@@ -201,7 +224,12 @@ func (m *Pulse) append(b []byte) []byte {
 			flags |= 1 << i
 		}
 	}
-	return append(b, flags)
+	b = append(b, flags)
+	b = binary.AppendUvarint(b, uint64(len(m.Misses)))
+	for _, id := range m.Misses {
+		b = append(b, id[:]...)
+	}
+	return b
 }
 
 func (Ask) append(b []byte) []byte { return b }
@@ -276,10 +304,14 @@ func decode(kind Kind, body []byte) (any, error) {
 	case KindRaft:
 		m = Raft{Tablet: r.uint32(), Body: r.b}
 	case KindRequest:
-		m = &Request{
-			ID: r.uvarint(), Tablet: r.uint32(), Write: r.byte() == 1,
-			Boot: r.uvarint(), Number: r.uvarint(), Low: r.uvarint(), Commands: r.b,
+		q := &Request{ID: r.uvarint(), Tablet: r.uint32()}
+		flags := r.byte()
+		q.Write, q.PassOn = flags&flagWrite != 0, flags&flagPassOn != 0
+		if flags&flagFor != 0 {
+			q.For = r.node()
 		}
+		q.Boot, q.Number, q.Low, q.Commands = r.uvarint(), r.uvarint(), r.uvarint(), r.b
+		m = q
 	case KindResponse:
 		p := &Response{ID: r.uvarint(), Status: Status(r.byte()), Leader: r.node(), Epoch: r.uvarint()}
 		if p.Status == Done {
@@ -301,6 +333,7 @@ func decode(kind Kind, body []byte) (any, error) {
 		}
 		flags := r.byte()
 		p.Closing, p.Low, p.Tight = flags&1 != 0, flags&2 != 0, flags&4 != 0
+		p.Misses = r.nodes()
 		m = p
 	case KindAsk:
 		m = Ask{}
@@ -362,3 +395,17 @@ func (r *reader) take(n int) []byte {
 func (r *reader) byte() byte         { return r.take(1)[0] }
 func (r *reader) uint64() uint64     { return binary.BigEndian.Uint64(r.take(8)) }
 func (r *reader) node() ident.NodeID { return ident.NodeID(r.take(ident.Size)) }
+
+// nodes reads a list of nodes. Its length is checked against what is there before memory is taken.
+func (r *reader) nodes() []ident.NodeID {
+	n := r.uvarint()
+	if n > uint64(len(r.b)/ident.Size) {
+		r.b, r.failed = nil, true
+		return nil
+	}
+	var ids []ident.NodeID
+	for range n {
+		ids = append(ids, r.node())
+	}
+	return ids
+}
