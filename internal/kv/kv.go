@@ -130,8 +130,8 @@ type Store interface {
 	// Snapshot returns the state as of now.
 	Snapshot() (Snapshot, error)
 	// Apply makes w visible. With sync the returned Pending waits for the disk; without, it returns at once and
-	// w becomes durable with the next synced Write, which may be an empty one. The store keeps no reference to
-	// w's slices after Apply. After an error that wraps ErrInvalid nothing was applied; after any other the
+	// w becomes durable with the next synced Write, which may be an empty one. The store takes over the bytes of
+	// keys, values and entries, which nobody may change any more; the slices that list them stay the caller's. After an error that wraps ErrInvalid nothing was applied; after any other the
 	// outcome is unknown and the store has failed.
 	Apply(w *Write, sync bool) (Pending, error)
 	// Groups calls fn for each group that has a log, in ascending order, until fn returns an error, which it

@@ -58,7 +58,7 @@ func (n *Node) tellStore(e console.Emitter) {
 	e.Gauge("quord_store_values_limit_bytes", "The bound of quord_store_values_bytes.", float64(m.Values.LimitBytes))
 	e.Counter("quord_store_values_hits_total", "Reads that the cache of hot values answered.", float64(m.Values.Hits))
 	e.Counter("quord_store_values_misses_total", "Reads that it did not answer.", float64(m.Values.Misses))
-	e.Counter("quord_store_wal_written_bytes_total", "Bytes written to the store's log.", float64(m.WALWrittenBytes))
+	e.Counter("quord_store_journal_written_bytes_total", "Bytes written to the store's journal.", float64(m.JournalWrittenBytes))
 	e.Counter("quord_store_compactions_total", "Compactions.", float64(m.Compactions))
 	e.Counter("quord_store_stalls_total", "Times that writing had to wait for compactions.", float64(m.WriteStalls))
 	e.Counter("quord_store_disk_full_total", "Times that the disk was full and the room set aside for that was given up.", float64(m.DiskFull))

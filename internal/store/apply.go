@@ -2,22 +2,22 @@ package store
 
 import (
 	"fmt"
-	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/quorddb/quord/internal/kv"
 )
 
 const (
-	// maxWriteBytes bounds one Write; Pebble itself could take 4 GiB.
+	// maxWriteBytes bounds one Write; the journal and Pebble could take 2 GiB.
 	maxWriteBytes = 1 << 30
 	// pointDeletes is the longest span of entries that is deleted one by one. A range tombstone costs every
 	// read until it is compacted away, so it has to be worth it.
 	pointDeletes = 16
 )
 
-// Apply implements kv.Store. Concurrent calls wait for each other.
+// Apply implements kv.Store. Concurrent calls wait for each other, and for a checkpoint that is long overdue.
 func (s *Store) Apply(w *kv.Write, sync bool) (kv.Pending, error) {
+	s.pace()
 	s.applyMu.Lock()
 	defer s.applyMu.Unlock()
 	if s.closed || s.gate.closed() {
@@ -33,33 +33,32 @@ func (s *Store) Apply(w *kv.Write, sync bool) (kv.Pending, error) {
 	if err := s.stage(w.Log); err != nil {
 		return nil, err
 	}
-	b := s.db.NewBatch()
-	s.fill(b, w)
-	if b.Empty() {
-		if !sync {
-			_ = b.Close() // it holds nothing
-			return durable{}, nil
-		}
-		if err := b.LogData(nil, nil); err != nil { // makes earlier Writes durable
-			return nil, s.fail("sync", err)
-		}
+	number := s.journal.Last()
+	if !w.Empty() {
+		number = s.journal.Append(func(dst []byte) []byte {
+			start := len(dst)
+			dst = appendWrite(dst, w)
+			s.volume.Add(int64(len(dst) - start))
+			return dst
+		})
+		s.absorb(w, number)
 	}
-	s.values.begin(w.State)
-	if err := s.commit(b, sync); err != nil {
-		return nil, err // what w changes stays hidden in the cache: nobody knows what Pebble shows
+	if sync {
+		return &pending{store: s, number: number}, nil
 	}
-	s.values.end()
-	s.publish()
-	if !sync {
-		if err := b.Close(); err != nil {
-			return nil, s.fail("release a batch", err)
-		}
-		return durable{}, nil
+	if err := s.journal.Spill(); err != nil {
+		return nil, s.fail("write", err)
 	}
-	return s.track(b), nil
+	return durable{}, nil
 }
 
-// check refuses what Pebble would not take.
+// absorb makes w visible, whose log has been staged and whose number in the journal is given.
+func (s *Store) absorb(w *kv.Write, number uint64) {
+	(*s.layers.Load())[0].apply(w.State, number)
+	s.publish(w.Log)
+}
+
+// check refuses what could not be stored.
 func check(w *kv.Write) error {
 	size := 0
 	for i := range w.Log {
@@ -86,13 +85,10 @@ func check(w *kv.Write) error {
 	return nil
 }
 
-// fill puts w into b, log first. The log has been staged. Batch methods answer errors only to indexed batches.
-func (s *Store) fill(b *pebble.Batch, w *kv.Write) {
-	for i := range w.Log {
-		fillLog(b, &w.Log[i], &s.effects[i])
-	}
-	for i := range w.State {
-		op := &w.State[i]
+// fillState puts ops into b. Batch methods answer errors only to indexed batches.
+func fillState(b *pebble.Batch, ops []kv.Op) {
+	for i := range ops {
+		op := &ops[i]
 		switch op.Kind {
 		case kv.Set:
 			d := b.SetDeferred(1+len(op.Key), len(op.Value))
@@ -104,9 +100,6 @@ func (s *Store) fill(b *pebble.Batch, w *kv.Write) {
 			putStateKey(d.Key, op.Key)
 			_ = d.Finish()
 		case kv.DeleteRange:
-			if string(op.Key) >= string(op.Value) {
-				continue
-			}
 			d := b.DeleteRangeDeferred(1+len(op.Key), 1+len(op.Value))
 			putStateKey(d.Key, op.Key)
 			putStateKey(d.Value, op.Value)
@@ -118,30 +111,6 @@ func (s *Store) fill(b *pebble.Batch, w *kv.Write) {
 func putStateKey(dst, key []byte) {
 	dst[0] = statePrefix
 	copy(dst[1:], key)
-}
-
-func fillLog(b *pebble.Batch, op *kv.LogOp, e *kv.Effect) {
-	dropEntries(b, op.Group, e.Drop)
-	for i := range op.Append {
-		entry := &op.Append[i]
-		d := b.SetDeferred(logKeyLen, len(entry.Data)+entryOverhead)
-		putLogKey(d.Key, op.Group, entry.Index)
-		putEntry(d.Value, d.Key, entry)
-		_ = d.Finish()
-	}
-	dropEntries(b, op.Group, e.Tail)
-	dropEntries(b, op.Group, e.Head)
-	switch {
-	case !e.Exists:
-		d := b.DeleteDeferred(hardKeyLen)
-		putHardKey(d.Key, op.Group)
-		_ = d.Finish()
-	case e.HardChanged:
-		d := b.SetDeferred(hardKeyLen, hardLen)
-		putHardKey(d.Key, op.Group)
-		putHard(d.Value, d.Key, &e.After)
-		_ = d.Finish()
-	}
 }
 
 func dropEntries(b *pebble.Batch, group uint32, span kv.Span) {
@@ -159,69 +128,23 @@ func dropEntries(b *pebble.Batch, group uint32, span kv.Span) {
 	}
 }
 
-// commit makes b visible and begins to write it. After an error the store has failed.
-func (s *Store) commit(b *pebble.Batch, sync bool) error {
-	err := guard(func() error {
-		if sync {
-			return s.db.ApplyNoSyncWait(b, pebble.Sync)
-		}
-		return s.db.Apply(b, pebble.NoSync)
-	})
-	if err != nil {
-		return s.fail("commit", err)
-	}
-	return nil
-}
-
 // durable is the Pending of a Write that waits for nothing.
 type durable struct{}
 
 func (durable) Wait() error { return nil }
 
-// pending is a batch on its way to the disk. Pebble writes to the batch until SyncWait has returned, so neither it
-// nor the database may end before: Close waits for those that nobody has waited for.
+// pending is a Write on its way to the disk: whoever waits first takes it there, with all that were applied by then.
 type pending struct {
-	store *Store
-	batch *pebble.Batch
-	once  sync.Once
-	err   error
-}
-
-func (s *Store) track(b *pebble.Batch) *pending {
-	p := &pending{store: s, batch: b}
-	s.pendingMu.Lock()
-	s.pending[p] = struct{}{}
-	s.pendingMu.Unlock()
-	return p
-}
-
-func (s *Store) pendings() []*pending {
-	s.pendingMu.Lock()
-	defer s.pendingMu.Unlock()
-	all := make([]*pending, 0, len(s.pending))
-	for p := range s.pending {
-		all = append(all, p)
-	}
-	return all
+	store  *Store
+	number uint64
 }
 
 // Wait implements kv.Pending. Once the store has failed it does not vouch for any Write, even if this one's sync
 // went well.
 func (p *pending) Wait() error {
-	p.once.Do(func() {
-		s := p.store
-		if err := p.batch.SyncWait(); err != nil {
-			p.err = s.fail("sync", err)
-		} else {
-			p.err = s.Err()
-		}
-		if err := p.batch.Close(); err != nil && p.err == nil {
-			p.err = s.fail("release a batch", err)
-		}
-		p.batch = nil
-		s.pendingMu.Lock()
-		delete(s.pending, p)
-		s.pendingMu.Unlock()
-	})
-	return p.err
+	s := p.store
+	if err := s.journal.Sync(p.number); err != nil {
+		return s.fail("sync", err)
+	}
+	return s.Err()
 }

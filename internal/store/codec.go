@@ -16,6 +16,8 @@ const (
 	logEnd      = 'm'
 	hardPrefix  = 'h'
 	hardEnd     = 'i'
+
+	checkpointKey = 'c'
 )
 
 const (
@@ -24,6 +26,7 @@ const (
 	hardKeyLen    = 5
 	entryOverhead = 14
 	hardLen       = 45
+	checkpointLen = 13
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -20,7 +20,10 @@ type Config struct {
 	CacheBytes int64
 	// ValueCacheBytes bounds the cache of values in front of Pebble (default 64 MiB; negative turns it off).
 	ValueCacheBytes int64
-	// MemTableBytes is the size of a table in memory before it is written out (default 32 MiB). Up to four of
+	// CheckpointBytes is how much may be in the journal alone before it is moved to the tables of Pebble (default 128 MiB).
+	// As much of it as is not overwritten lies in memory. Writes wait when there is four times as much.
+	CheckpointBytes int64
+	// MemTableBytes is the size of a table in memory before it is written out (default 8 MiB). Up to four of
 	// them exist at a time, besides CacheBytes.
 	MemTableBytes int64
 	// Logger hears about stalls, damage and failure (default slog.DiscardHandler).
@@ -33,9 +36,14 @@ type Config struct {
 const (
 	defaultCacheBytes      = 64 << 20
 	defaultValueCacheBytes = 64 << 20
-	defaultMemTableBytes   = 32 << 20
+	defaultCheckpointBytes = 128 << 20
+	defaultMemTableBytes   = 8 << 20
 	minMemTableBytes       = 64 << 10
 	memTables              = 4
+	minCheckpointBytes     = 1 << 10
+	// journalFiles is how many files hold what calls for a checkpoint.
+	journalFiles        = 8
+	minJournalFileBytes = 4 << 10
 )
 
 // Validate says what is wrong with which value.
@@ -45,6 +53,9 @@ func (c *Config) Validate() error {
 		return errors.New("store: Dir is empty: give the directory of the store")
 	case c.CacheBytes < 0:
 		return fmt.Errorf("store: CacheBytes is %d: it must be 0 (default) or more", c.CacheBytes)
+	case c.CheckpointBytes < 0, c.CheckpointBytes > 0 && c.CheckpointBytes < minCheckpointBytes:
+		return fmt.Errorf("store: CheckpointBytes is %d: it must be 0 (default) or at least %d",
+			c.CheckpointBytes, minCheckpointBytes)
 	case c.MemTableBytes < 0, c.MemTableBytes > 0 && c.MemTableBytes < minMemTableBytes:
 		return fmt.Errorf("store: MemTableBytes is %d: it must be 0 (default) or at least %d",
 			c.MemTableBytes, minMemTableBytes)
@@ -65,6 +76,9 @@ func (c *Config) setDefaults() {
 	if c.MemTableBytes == 0 {
 		c.MemTableBytes = defaultMemTableBytes
 	}
+	if c.CheckpointBytes == 0 {
+		c.CheckpointBytes = defaultCheckpointBytes
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -74,6 +88,7 @@ func (c *Config) setDefaults() {
 func (c *Config) pebbleOptions(s *Store) *pebble.Options {
 	o := &pebble.Options{
 		FS:                          c.FS,
+		DisableWAL:                  true,
 		Cache:                       s.blocks,
 		FormatMajorVersion:          pebble.FormatNewest,
 		Logger:                      pebbleLogger{s},

@@ -10,9 +10,9 @@ import (
 	"github.com/quorddb/quord/internal/store"
 )
 
-// A write-ahead log that is damaged in its middle holds acknowledged writes behind the damage. Opening must fail,
-// rather than begin without them. (In the last 32 KiB Pebble takes damage for the torn end that a crash leaves: doc.go.)
-func TestDamagedWALIsRefused(t *testing.T) {
+// A journal that is damaged in its middle holds acknowledged writes behind the damage. Opening must fail, rather than begin
+// without them.
+func TestDamagedJournalIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir)
 	for i := range 20 {
@@ -21,7 +21,7 @@ func TestDamagedWALIsRefused(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	damage(t, glob(t, dir, "*.log")[0], 3000)
+	damage(t, glob(t, dir, "journal/*.journal")[0], 3000)
 	wantRefused(t, dir, kv.ErrCorrupt)
 }
 
@@ -29,9 +29,6 @@ func TestDamagedWALIsRefused(t *testing.T) {
 func TestDamagedTableIsNotServed(t *testing.T) {
 	dir := t.TempDir()
 	filled(t, dir)
-	if err := openStore(t, dir).Close(); err != nil { // the next start writes the log's content into a table
-		t.Fatal(err)
-	}
 	for _, name := range glob(t, dir, "*.sst") {
 		b, err := os.ReadFile(name)
 		if err != nil {

@@ -24,10 +24,21 @@ func (s *Store) Err() error {
 	return nil
 }
 
+func (s *Store) wedge() { s.wedgeOnce.Do(func() { close(s.wedged) }) }
+
+func (s *Store) isWedged() bool {
+	select {
+	case <-s.wedged:
+		return true
+	default:
+		return false
+	}
+}
+
 // fail makes the store refuse writes from now on and returns the first cause.
 func (s *Store) fail(action string, cause error) error {
 	if p, ok := cause.(*panicked); ok {
-		s.wedged.Store(true)
+		s.wedge()
 		s.cfg.Logger.Error("pebble panicked", "action", action, "cause", p.Error(), "stack", p.stack)
 	}
 	if vfs.IsNoSpaceError(cause) {
@@ -91,7 +102,7 @@ func (l pebbleLogger) log(level slog.Level, msg, format string, args []any) {
 // opened it ends the process, for pebble.Open would wait for that goroutine for ever.
 func (l pebbleLogger) Fatalf(format string, args ...any) {
 	err := fmt.Errorf(format, args...)
-	l.store.wedged.Store(true)
+	l.store.wedge()
 	_ = l.store.fail("pebble gave up", err)
 	if calledByStore() || !l.store.opened.Load() {
 		panic(err)

@@ -27,8 +27,11 @@ type Metrics struct {
 	// ReadAmplification is the number of tables that a read may have to look into.
 	ReadAmplification int
 
-	// WALBytes is the live part of the write-ahead log, WALWrittenBytes all that was ever written to it.
-	WALBytes, WALWrittenBytes uint64
+	// JournalBytes is the live part of the journal, JournalWrittenBytes all that was written to it since Open.
+	JournalBytes, JournalWrittenBytes uint64
+	// PendingBytes is state in memory that is in the journal and not in tables yet. Checkpoints counts how often it was
+	// moved there.
+	PendingBytes, Checkpoints uint64
 
 	// WriteStalls counts the times that writes had to wait for flushes or compactions, SlowDisk the operations
 	// of the disk that took seconds, Corruptions the damaged tables met.
@@ -46,7 +49,7 @@ type ValueCacheMetrics struct {
 	Hits, Misses, Evictions uint64
 }
 
-type counts struct{ stalls, slow, corruptions atomic.Uint64 }
+type counts struct{ stalls, slow, corruptions, checkpoints atomic.Uint64 }
 
 // Metrics returns the state of the store. It costs some microseconds, and asks the file system.
 func (s *Store) Metrics() (Metrics, error) {
@@ -66,7 +69,7 @@ func (s *Store) Metrics() (Metrics, error) {
 		}
 	}
 	s.groupMu.RUnlock()
-	if s.wedged.Load() {
+	if s.isWedged() {
 		return m, nil // Pebble may hold its locks for good
 	}
 	usage, err := s.cfg.FS.GetDiskUsage(s.cfg.Dir)
@@ -75,12 +78,17 @@ func (s *Store) Metrics() (Metrics, error) {
 	}
 	m.DiskFreeBytes, m.DiskTotalBytes = usage.AvailBytes, usage.TotalBytes
 	p := s.db.Metrics()
-	m.DiskBytes = p.DiskSpaceUsage()
+	journal := s.journal.Stats()
+	m.JournalBytes, m.JournalWrittenBytes = journal.Live, journal.Written
+	m.DiskBytes = p.DiskSpaceUsage() + journal.Live
 	m.BlockCacheBytes, m.BlockCacheHits, m.BlockCacheMisses = p.BlockCache.Size, p.BlockCache.Hits, p.BlockCache.Misses
 	m.MemTableBytes = p.MemTable.Size
+	for _, l := range *s.layers.Load() {
+		m.PendingBytes += uint64(l.bytes.Load())
+	}
+	m.Checkpoints = s.counts.checkpoints.Load()
 	m.Flushes, m.Compactions = p.Flush.Count, p.Compact.Count
 	m.CompactionDebtBytes, m.CompactionsRunning = p.Compact.EstimatedDebt, int(p.Compact.NumInProgress)
 	m.Snapshots, m.ReadAmplification = p.Snapshots.Count, p.ReadAmp()
-	m.WALBytes, m.WALWrittenBytes = p.WAL.Size, p.WAL.BytesWritten
 	return m, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/quorddb/quord/internal/kv"
+	"github.com/quorddb/quord/internal/store/journal"
 )
 
 // ErrInUse is wrapped by Open's error about a directory that another process, or another store of this one, uses.
@@ -41,15 +42,18 @@ func Open(cfg Config) (*Store, error) {
 	cfg.setDefaults()
 	s := &Store{
 		cfg: cfg, gate: newGate(), values: newValues(cfg.ValueCacheBytes),
-		groups: make(map[uint32]*group), pending: make(map[*pending]struct{}),
+		groups: make(map[uint32]*group), wedged: make(chan struct{}),
 		snapshots: make(map[*snapshot]struct{}),
 	}
 	s.bareFS = cfg.FS
 	s.cfg.FS = watchedFS{FS: cfg.FS, store: s}
+	s.layers.Store(&layers{new(layer)})
+	s.keeper.init()
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("open store %s: %w", cfg.Dir, err)
 	}
 	s.opened.Store(true)
+	go s.keep()
 	return s, nil
 }
 
@@ -62,7 +66,7 @@ func (s *Store) open() (err error) {
 		return err
 	}
 	defer func() {
-		if err != nil && !s.wedged.Load() {
+		if err != nil && !s.isWedged() {
 			err = errors.Join(err, s.lock.Close())
 		}
 	}()
@@ -75,7 +79,7 @@ func (s *Store) open() (err error) {
 	}
 	s.blocks = pebble.NewCache(s.cfg.CacheBytes + memTables*s.cfg.MemTableBytes)
 	defer func() {
-		if err != nil && !s.wedged.Load() {
+		if err != nil && !s.isWedged() {
 			s.blocks.Unref()
 		}
 	}()
@@ -87,10 +91,27 @@ func (s *Store) open() (err error) {
 	if err := s.openPebble(false); err != nil {
 		return err
 	}
-	if err := s.loadGroups(); err != nil {
+	err = s.loadGroups()
+	if err == nil {
+		err = s.recover()
+	}
+	if err != nil {
 		return errors.Join(err, guard(s.db.Close))
 	}
 	return nil
+}
+
+const journalDir = "journal"
+
+func (s *Store) openJournal(after uint64, replay func(uint64, []byte) error) (*journal.Journal, error) {
+	fileBytes := max(s.cfg.CheckpointBytes/journalFiles, minJournalFileBytes)
+	j, err := journal.Open(journal.Config{
+		FS: s.cfg.FS, Dir: s.cfg.FS.PathJoin(s.cfg.Dir, journalDir), FileBytes: fileBytes, Spares: journalFiles,
+	}, after, replay)
+	if errors.Is(err, journal.ErrDamaged) {
+		return nil, fmt.Errorf("%w: %w", kv.ErrCorrupt, err)
+	}
+	return j, err
 }
 
 // create makes the database, and says so durably. It is closed again: Pebble begins its first log in its oldest format,
@@ -113,7 +134,7 @@ func (s *Store) openPebble(isNew bool) error {
 		return err
 	})
 	if _, ok := err.(*panicked); ok {
-		s.wedged.Store(true)
+		s.wedge()
 	}
 	return explainOpen(err)
 }

@@ -65,7 +65,7 @@ func filled(t *testing.T, dir string) {
 		}}},
 		State: []kv.Op{{Kind: kv.Set, Key: []byte("key"), Value: []byte("value")}},
 	})
-	if err := s.Close(); err != nil {
+	if err := errors.Join(s.Checkpoint(), s.Close()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -138,7 +138,7 @@ func TestRefusedDirectories(t *testing.T) {
 		filled(t, dir)
 		for _, name := range glob(t, dir, "*") {
 			if filepath.Base(name) != "FORMAT" {
-				if err := os.Remove(name); err != nil {
+				if err := os.RemoveAll(name); err != nil {
 					t.Fatal(err)
 				}
 			}

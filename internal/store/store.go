@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/quorddb/quord/internal/kv"
+	"github.com/quorddb/quord/internal/store/journal"
 )
 
 // Store is one node's disk. Make it with Open.
@@ -23,10 +24,19 @@ type Store struct {
 	bareFS  vfs.FS // as it was given
 	ballast ballast
 
+	journal *journal.Journal
+	keeper  keeper
+	// layers is the state that Pebble does not show yet, the newest first; Apply changes the first. The list is replaced
+	// with applyMu held.
+	layers atomic.Pointer[layers]
+	// volume is how much is in the journal that Pebble does not have.
+	volume atomic.Int64
+
 	failure  atomic.Pointer[failure]
 	failOnce sync.Once
-	// wedged is set when Pebble panicked: it may hold its locks for good, so it must not be called to end.
-	wedged atomic.Bool
+	// wedged is closed, once, when Pebble panicked: it may hold its locks for good, so it must not be called to end.
+	wedged    chan struct{}
+	wedgeOnce sync.Once
 	// opened is set when Open succeeds; until then its errors say what failed.
 	opened atomic.Bool
 	counts counts
@@ -41,9 +51,6 @@ type Store struct {
 	// groups is guarded by groupMu; what of a group is staged belongs to the holder of applyMu.
 	groups map[uint32]*group
 
-	pendingMu sync.Mutex
-	pending   map[*pending]struct{}
-
 	snapMu    sync.Mutex
 	snapshots map[*snapshot]struct{}
 }
@@ -57,6 +64,12 @@ const maxScratch = 8192
 func (s *Store) Get(key []byte) ([]byte, error) {
 	if s.gate.closed() {
 		return nil, kv.ErrClosed
+	}
+	if value, ok := s.layers.Load().get(key); ok {
+		if value == nil {
+			return nil, kv.ErrNotFound
+		}
+		return value, nil
 	}
 	value, t, ok := s.values.get(key)
 	if ok {
@@ -79,7 +92,14 @@ func (s *Store) Scan(lower, upper []byte, fn func(key, value []byte) bool) error
 		return kv.ErrClosed
 	}
 	defer s.gate.leave()
-	return scan(s.db, lower, upper, fn)
+	s.applyMu.Lock()
+	above := s.layers.Load().between(lower, upper)
+	it, err := newIter(s.db, lower, upper)
+	s.applyMu.Unlock()
+	if err != nil {
+		return err
+	}
+	return scan(above, it, fn)
 }
 
 // Snapshot implements kv.Store. A snapshot keeps what is overwritten from being dropped: close it soon.
@@ -88,38 +108,46 @@ func (s *Store) Snapshot() (kv.Snapshot, error) {
 		return nil, kv.ErrClosed
 	}
 	defer s.gate.leave()
-	if s.wedged.Load() {
+	if s.isWedged() {
 		return nil, s.Err()
 	}
-	snap := &snapshot{store: s, snap: s.db.NewSnapshot()}
+	s.pace()
+	s.applyMu.Lock()
+	// First the layers, then Pebble: a checkpoint that ends in between is in both, and in one it would be in neither.
+	snap := &snapshot{store: s, above: s.rotate()[1:]}
+	snap.snap = s.db.NewSnapshot()
+	s.applyMu.Unlock()
 	s.snapMu.Lock()
 	s.snapshots[snap] = struct{}{}
 	s.snapMu.Unlock()
 	return snap, nil
 }
 
-// Close implements kv.Store. It waits for running reads and for Writes on their way to the disk. A store that
+// Close implements kv.Store. It waits for running reads, makes durable what was applied, and leaves what is not in Pebble
+// to the journal. A store that
 // failed answers with the cause. Further calls do nothing.
 func (s *Store) Close() error {
 	s.gate.close()
 	s.applyMu.Lock()
-	defer s.applyMu.Unlock()
-	if s.closed {
+	closed := s.closed
+	s.closed = true
+	s.applyMu.Unlock()
+	if closed {
 		return nil
 	}
-	s.closed = true
-	if s.wedged.Load() {
+	s.keeper.close(s.wedged)
+	if s.isWedged() {
 		return s.Err()
 	}
 	var errs []error
-	for _, p := range s.pendings() {
-		errs = append(errs, p.Wait())
+	if err := s.journal.Close(); err != nil && s.Err() == nil {
+		errs = append(errs, err)
 	}
 	errs = append(errs, s.closeSnapshots())
 	if err := guard(s.db.Close); err != nil && s.Err() == nil {
 		errs = append(errs, fmt.Errorf("close store %s: %w", s.cfg.Dir, err))
 	}
-	if s.wedged.Load() { // a failure during Close: the directory stays locked
+	if s.isWedged() { // a failure during Close: the directory stays locked
 		return s.Err()
 	}
 	s.blocks.Unref()
@@ -146,6 +174,7 @@ func (s *Store) closeSnapshots() error {
 // snapshot is a kv.Snapshot. It reads past the cache of values, which knows only the present.
 type snapshot struct {
 	store *Store
+	above layers // none of them changes any more
 	snap  *pebble.Snapshot
 }
 
@@ -154,6 +183,12 @@ func (r *snapshot) Get(key []byte) ([]byte, error) {
 		return nil, kv.ErrClosed
 	}
 	defer r.store.gate.leave()
+	if value, ok := r.above.get(key); ok {
+		if value == nil {
+			return nil, kv.ErrNotFound
+		}
+		return value, nil
+	}
 	return get(r.snap, key)
 }
 
@@ -162,7 +197,11 @@ func (r *snapshot) Scan(lower, upper []byte, fn func(key, value []byte) bool) er
 		return kv.ErrClosed
 	}
 	defer r.store.gate.leave()
-	return scan(r.snap, lower, upper, fn)
+	it, err := newIter(r.snap, lower, upper)
+	if err != nil {
+		return err
+	}
+	return scan(r.above.between(lower, upper), it, fn)
 }
 
 // enter keeps the store open for a read, unless it or the snapshot is closed.
@@ -187,7 +226,7 @@ func (r *snapshot) Close() error {
 		return nil
 	}
 	delete(r.store.snapshots, r)
-	if r.store.wedged.Load() {
+	if r.store.isWedged() {
 		return nil // it ends with the process
 	}
 	return r.snap.Close()
@@ -212,9 +251,10 @@ func get(r pebble.Reader, key []byte) ([]byte, error) {
 	return value, closer.Close()
 }
 
-func scan(r pebble.Reader, lower, upper []byte, fn func(key, value []byte) bool) (err error) {
+// newIter returns an iterator over the state in [lower, upper), or nil where there can be none.
+func newIter(r pebble.Reader, lower, upper []byte) (*pebble.Iterator, error) {
 	if len(upper) > 0 && bytes.Compare(lower, upper) >= 0 {
-		return nil
+		return nil, nil
 	}
 	end := []byte{stateEnd}
 	if len(upper) > 0 {
@@ -222,23 +262,49 @@ func scan(r pebble.Reader, lower, upper []byte, fn func(key, value []byte) bool)
 	}
 	it, err := r.NewIter(&pebble.IterOptions{LowerBound: stateKey(lower), UpperBound: end})
 	if err != nil {
-		return readError("scan", err)
+		return nil, readError("scan", err)
+	}
+	return it, nil
+}
+
+// scan calls fn for what it and the changes above it show together, in the order of keys, and closes it.
+func scan(above *changes, it *pebble.Iterator, fn func(key, value []byte) bool) (err error) {
+	if it == nil {
+		return nil
 	}
 	defer func() {
 		if closeErr := it.Close(); closeErr != nil && err == nil {
 			err = readError("scan", closeErr)
 		}
 	}()
+	changed, value, there := above.next()
 	for ok := it.First(); ok; ok = it.Next() {
-		value, err := it.ValueAndErr()
+		key := it.Key()[1:]
+		for ; there && changed < string(key); changed, value, there = above.next() {
+			if value != nil && !fn([]byte(changed), value) {
+				return nil
+			}
+		}
+		if there && changed == string(key) || above.hides(key) {
+			continue
+		}
+		stored, err := it.ValueAndErr()
 		if err != nil {
 			return readError("scan", err)
 		}
-		if !fn(it.Key()[1:], value) {
+		if !fn(key, stored) {
 			return nil
 		}
 	}
-	return nil // Close returns the iterator's error
+	if it.Error() != nil {
+		return nil // Close returns the iterator's error
+	}
+	for ; there; changed, value, there = above.next() {
+		if value != nil && !fn([]byte(changed), value) {
+			return nil
+		}
+	}
+	return nil
 }
 
 func stateKey(key []byte) []byte {

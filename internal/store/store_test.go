@@ -38,7 +38,7 @@ func (h *harness) open(t testing.TB) {
 	h.cfg.FS = errorfs.Wrap(h.mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		switch op.Kind {
 		case errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo:
-			if fail.Load() && strings.HasSuffix(op.Path, ".log") {
+			if fail.Load() && strings.HasSuffix(op.Path, ".journal") {
 				return errorfs.ErrInjected
 			}
 		}
@@ -52,8 +52,8 @@ func (h *harness) open(t testing.TB) {
 
 func (h *harness) Store() kv.Store { return h.store }
 
-// Exact: an unsynced Write becomes durable all the same when its table is flushed, or is large.
-func (h *harness) Exact() bool { return h.cfg.MemTableBytes == 0 }
+// Exact: an unsynced Write becomes durable all the same with a checkpoint.
+func (h *harness) Exact() bool { return h.cfg.CheckpointBytes == 0 }
 
 func (h *harness) Fail()  { h.fail.Store(true) }
 func (h *harness) Close() { _ = h.store.Close() } // a store that failed says so
@@ -77,8 +77,8 @@ func (h *harness) Reopen(t testing.TB) {
 func TestStore(t *testing.T) {
 	for name, cfg := range map[string]store.Config{
 		"default": {},
-		// So small that it evicts all the time, so that most reads go to Pebble, and that tables are flushed.
-		"small": {ValueCacheBytes: 2000, MemTableBytes: 64 << 10, CacheBytes: 64 << 10},
+		// So small that there is a checkpoint all the time, and that most reads go to Pebble.
+		"small": {ValueCacheBytes: 2000, CheckpointBytes: 1 << 10, MemTableBytes: 64 << 10, CacheBytes: 64 << 10},
 	} {
 		t.Run(name, func(t *testing.T) {
 			storetest.Run(t, func(t testing.TB) storetest.Harness { return newHarness(t, cfg) })
@@ -92,7 +92,7 @@ func TestFailedWriteInTheBackground(t *testing.T) {
 	fail := new(atomic.Bool)
 	failed := make(chan error, 1)
 	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if fail.Load() && op.Kind == errorfs.OpFileWrite && strings.HasSuffix(op.Path, ".log") {
+		if fail.Load() && op.Kind == errorfs.OpFileWrite && strings.HasSuffix(op.Path, ".journal") {
 			return errorfs.ErrInjected
 		}
 		return nil
@@ -108,12 +108,12 @@ func TestFailedWriteInTheBackground(t *testing.T) {
 		t.Fatal(err)
 	}
 	fail.Store(true)
-	// More than a block of the log, or Pebble would keep it until the next sync.
-	large := kv.Write{State: []kv.Op{{Kind: kv.Set, Key: []byte("large"), Value: make([]byte, 50_000)}}}
+	// More than is kept in memory until the next sync.
+	large := kv.Write{State: []kv.Op{{Kind: kv.Set, Key: []byte("large"), Value: make([]byte, 2<<20)}}}
 	if _, err := s.Apply(&large, false); err != nil && !errors.Is(err, kv.ErrFailed) {
 		t.Fatal(err)
 	}
-	if err := <-failed; !errors.Is(err, errorfs.ErrInjected) || !strings.Contains(err.Error(), ".log") {
+	if err := <-failed; !errors.Is(err, errorfs.ErrInjected) || !strings.Contains(err.Error(), ".journal") {
 		t.Errorf("%v does not name the cause and the file", err)
 	}
 	for range 3 {

@@ -182,10 +182,10 @@ func (c *values) begin(ops []kv.Op) {
 
 // hide marks the entry of one key as pending and gives it the value that the key will have.
 func (c *values) hide(op *kv.Op) {
-	keep := op.Kind == kv.Set && len(op.Value) <= c.maxValue && !c.ranged
+	keep := op.Kind == kv.Set && len(op.Value) <= c.maxValue
 	var value []byte
 	if keep {
-		value = append(make([]byte, 0, len(op.Value)), op.Value...)
+		value = op.Value
 	}
 	hash := maphash.Bytes(c.seed, op.Key)
 	s := c.shard(hash)

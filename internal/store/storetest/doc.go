@@ -38,7 +38,7 @@ func Run(t *testing.T, open func(t testing.TB) Harness) {
 		{"Snapshot", testSnapshot},
 		{"DeleteRange", testDeleteRange},
 		{"OrderWithinAWrite", testOrderWithinAWrite},
-		{"NothingIsKept", testNothingIsKept},
+		{"WritesAreReused", testWritesAreReused},
 		{"Log", testLog},
 		{"LogIsLarge", testLogIsLarge},
 		{"LogOrderWithinAnOp", testLogOrderWithinAnOp},

@@ -1,0 +1,257 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Config says where a journal is.
+type Config struct {
+	FS  vfs.FS
+	Dir string
+	// FileBytes is the size at which a file is followed by the next one.
+	FileBytes int64
+	// Spares is how many files that are not needed any more are kept to be overwritten.
+	Spares int
+}
+
+// Journal is an open journal. Make it with Open.
+type Journal struct {
+	cfg Config
+
+	// durable is the number of the last record that is certainly on disk.
+	durable atomic.Uint64
+	// spilling says that the buffer has passed spillBytes.
+	spilling atomic.Bool
+
+	fileMu sync.Mutex
+	// All down to spares is guarded by fileMu.
+	err     error
+	file    vfs.File // nil before the first write
+	seed    uint32
+	written int64 // bytes of the file
+	total   uint64
+	live    []segment // the last one is the file's
+	spares  []uint64  // files that may be overwritten, oldest first
+	next    uint64    // number of the next file
+
+	bufMu sync.Mutex
+	// buf holds the records (first, last] that have not been written; guarded by bufMu. other is the second buffer,
+	// guarded by fileMu.
+	buf   []byte
+	last  uint64
+	other []byte
+}
+
+// segment is a file whose records may still be needed.
+type segment struct {
+	file, first uint64
+	bytes       int64
+}
+
+const (
+	// spillBytes is how much may wait in memory for a sync before Spill writes it.
+	spillBytes = 1 << 20
+	// maxSpareBuffer is the size of a buffer that is kept once it is written.
+	maxSpareBuffer = 8 << 20
+)
+
+// ErrClosed is returned by Sync after Close.
+var ErrClosed = errors.New("journal: closed")
+
+// Append adds a record: fill appends its payload, of less than 2 GiB, to dst and returns it. It returns the number of
+// the record, which is in memory only until it is synced.
+func (j *Journal) Append(fill func(dst []byte) []byte) uint64 {
+	j.bufMu.Lock()
+	defer j.bufMu.Unlock()
+	j.last++
+	start := len(j.buf)
+	var head [recordHead]byte
+	j.buf = finish(fill(append(j.buf, head[:]...)), start, j.last)
+	if len(j.buf) > spillBytes {
+		j.spilling.Store(true)
+	}
+	return j.last
+}
+
+// Last returns the number of the newest record.
+func (j *Journal) Last() uint64 {
+	j.bufMu.Lock()
+	defer j.bufMu.Unlock()
+	return j.last
+}
+
+// Sync returns when the records up to number are on disk.
+func (j *Journal) Sync(number uint64) error {
+	if j.durable.Load() >= number {
+		return nil
+	}
+	j.fileMu.Lock()
+	defer j.fileMu.Unlock()
+	if j.durable.Load() >= number { // somebody else's sync has done it
+		return nil
+	}
+	last, err := j.write()
+	if err != nil {
+		return err
+	}
+	if err := j.file.SyncData(); err != nil {
+		return j.fail("sync", err)
+	}
+	j.durable.Store(last)
+	return nil
+}
+
+// Spill writes what waits in memory, without a sync, if it is much.
+func (j *Journal) Spill() error {
+	if !j.spilling.Load() {
+		return nil
+	}
+	j.fileMu.Lock()
+	defer j.fileMu.Unlock()
+	_, err := j.write()
+	return err
+}
+
+// write writes the buffer to the file. It returns the number of the last record that is written.
+func (j *Journal) write() (last uint64, err error) {
+	if j.err != nil {
+		return 0, j.err
+	}
+	j.bufMu.Lock()
+	b := j.buf
+	j.buf, j.other, last = j.other[:0], nil, j.last
+	j.spilling.Store(false)
+	j.bufMu.Unlock()
+	if len(b) > 0 || j.file == nil {
+		if err := j.room(last, b); err != nil {
+			return 0, err
+		}
+		seal(b, j.seed, j.durable.Load())
+		if _, err := j.file.Write(b); err != nil {
+			return 0, j.fail("write", err)
+		}
+		j.written += int64(len(b))
+		j.total += uint64(len(b))
+		j.live[len(j.live)-1].bytes = j.written
+	}
+	if cap(b) <= maxSpareBuffer {
+		j.other = b[:0]
+	}
+	return last, nil
+}
+
+// room makes sure that there is a file for the records of b, of which last is the last.
+func (j *Journal) room(last uint64, b []byte) error {
+	if j.file != nil && j.written < j.cfg.FileBytes {
+		return nil
+	}
+	if j.file != nil {
+		// What was spilled into it may not be on disk; the next file must not be ahead of it.
+		if err := j.file.SyncData(); err != nil {
+			return j.fail("sync", err)
+		}
+		err := j.file.Close()
+		j.file = nil
+		if err != nil {
+			return j.fail("close", err)
+		}
+	}
+	first := last + 1
+	if len(b) > 0 {
+		first = numberOf(b)
+		j.durable.Store(max(j.durable.Load(), first-1))
+	}
+	return j.begin(first)
+}
+
+// begin begins a file: an old one under a new name, or a new one.
+func (j *Journal) begin(first uint64) error {
+	number := j.next
+	name := j.path(number)
+	var f vfs.File
+	var err error
+	if len(j.spares) > 0 {
+		if f, err = j.cfg.FS.ReuseForWrite(j.path(j.spares[0]), name, vfs.WriteCategoryUnspecified); err != nil {
+			return j.fail("reuse a file", err)
+		}
+		j.spares = j.spares[1:]
+	} else {
+		if f, err = j.cfg.FS.Create(name, vfs.WriteCategoryUnspecified); err != nil {
+			return j.fail("create a file", err)
+		}
+		if err := f.Preallocate(0, j.cfg.FileBytes); err != nil {
+			return j.fail("reserve space", errors.Join(err, f.Close()))
+		}
+	}
+	j.file, j.seed = f, seed(number)
+	if _, err := f.Write(encodeHeader(number, first)); err != nil {
+		return j.fail("write", err)
+	}
+	if err := syncDir(j.cfg.FS, j.cfg.Dir); err != nil {
+		return j.fail("sync the directory", err)
+	}
+	j.written = headerLen
+	j.next++
+	j.live = append(j.live, segment{file: number, first: first, bytes: headerLen})
+	return nil
+}
+
+func (j *Journal) fail(action string, err error) error {
+	if j.err == nil {
+		j.err = fmt.Errorf("journal %s: %s: %w", j.cfg.Dir, action, err)
+	}
+	return j.err
+}
+
+// Release says that the records up to number are not needed any more.
+func (j *Journal) Release(number uint64) error {
+	j.fileMu.Lock()
+	defer j.fileMu.Unlock()
+	for len(j.live) > 1 && j.live[1].first <= number+1 {
+		j.spares = append(j.spares, j.live[0].file)
+		j.live = j.live[1:]
+	}
+	for len(j.spares) > j.cfg.Spares {
+		if err := j.cfg.FS.Remove(j.path(j.spares[0])); err != nil {
+			return fmt.Errorf("journal %s: remove an old file: %w", j.cfg.Dir, err)
+		}
+		j.spares = j.spares[1:]
+	}
+	return nil
+}
+
+// Stats is the size of a journal in bytes: of the records that may be needed, and of all that were ever written.
+type Stats struct {
+	Live, Written uint64
+}
+
+// Stats returns the size of the journal.
+func (j *Journal) Stats() Stats {
+	j.fileMu.Lock()
+	defer j.fileMu.Unlock()
+	s := Stats{Written: j.total}
+	for _, l := range j.live {
+		s.Live += uint64(l.bytes)
+	}
+	return s
+}
+
+// Close makes all records durable and ends the journal.
+func (j *Journal) Close() error {
+	err := j.Sync(j.Last())
+	j.fileMu.Lock()
+	defer j.fileMu.Unlock()
+	if j.file != nil {
+		err = errors.Join(err, j.file.Close())
+		j.file = nil
+	}
+	if j.err == nil {
+		j.err = ErrClosed
+	}
+	return err
+}

@@ -1,0 +1,232 @@
+package store
+
+import (
+	"bytes"
+	"sync"
+	"sync/atomic"
+
+	"github.com/quorddb/quord/internal/kv"
+	"github.com/tidwall/btree"
+)
+
+// layer is state that is in the journal and that Pebble does not show yet: for each key the last change only, so that
+// what is written over and over reaches Pebble once. The newest layer takes the changes of Apply; the others never
+// change any more.
+//
+// Keys are kept in buckets by their first three bytes, which for records are the kind and the slot: an ordered map of few
+// keys each, where one of all keys would cost a dozen cache misses per change.
+//
+// One goroutine changes a layer; any number read it. Each shard has a lock of its own. A reader must not see a key as it
+// was before a DeleteRange once it has seen another as it was after, so the range is published before the keys go.
+type layer struct {
+	shards [layerShards]layerShard
+	// ranges are what DeleteRange deleted below; changes of the layer itself come after them.
+	ranges atomic.Pointer[[]keyRange]
+	bytes  atomic.Int64
+}
+
+const (
+	layerShards = 64
+	// changeCost estimates what a change takes besides its key and value.
+	changeCost = 100
+)
+
+type layerShard struct {
+	mu      sync.RWMutex
+	buckets map[uint32]*bucket // guarded by mu
+}
+
+type bucket = btree.Map[string, change]
+
+// change is the last change of a key.
+type change struct {
+	value []byte // nil when the key was deleted
+	write uint64 // the number of the Write that made it
+}
+
+type keyRange struct{ lower, upper string }
+
+func (r keyRange) holds(key string) bool { return key >= r.lower && key < r.upper }
+
+// bucketOf orders buckets as their keys are ordered.
+func bucketOf[T []byte | string](key T) uint32 {
+	var id uint32
+	for i := range 3 {
+		id <<= 8
+		if i < len(key) {
+			id |= uint32(key[i])
+		}
+	}
+	return id
+}
+
+func (l *layer) shard(bucket uint32) *layerShard { return &l.shards[bucket%layerShards] }
+
+// get returns the value of key, nil when it was deleted, and whether the layer knows.
+func (l *layer) get(key []byte) (value []byte, ok bool) {
+	id := bucketOf(key)
+	s := l.shard(id)
+	s.mu.RLock()
+	var c change
+	if b := s.buckets[id]; b != nil {
+		c, ok = b.Get(string(key))
+	}
+	s.mu.RUnlock()
+	if ok {
+		return c.value, true
+	}
+	if ranges := l.ranges.Load(); ranges != nil {
+		for _, r := range *ranges {
+			if r.holds(string(key)) {
+				return nil, true
+			}
+		}
+	}
+	return nil, false
+}
+
+// apply makes the changes of a Write with that number, and keeps their bytes. It begins with the last one and leaves out
+// what a later one has overtaken, so that no reader sees a key as it was in the midst of the Write.
+func (l *layer) apply(ops []kv.Op, write uint64) {
+	ranged := false
+	for i := len(ops) - 1; i >= 0; i-- {
+		op := &ops[i]
+		switch {
+		case op.Kind == kv.DeleteRange:
+			l.deleteRange(op.Key, op.Value, write)
+			ranged = true
+		case ranged && covered(ops[i+1:], op.Key):
+		case op.Kind == kv.Delete:
+			l.set(op.Key, change{write: write})
+		case op.Value == nil:
+			l.set(op.Key, change{[]byte{}, write})
+		default:
+			l.set(op.Key, change{op.Value, write})
+		}
+	}
+}
+
+// covered reports whether one of the ops deletes a range that holds key.
+func covered(ops []kv.Op, key []byte) bool {
+	for i := range ops {
+		op := &ops[i]
+		if op.Kind == kv.DeleteRange && bytes.Compare(key, op.Key) >= 0 && bytes.Compare(key, op.Value) < 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *layer) set(key []byte, c change) {
+	id := bucketOf(key)
+	s := l.shard(id)
+	s.mu.Lock()
+	b := s.buckets[id]
+	if b == nil {
+		b = btree.NewMap[string, change](bucketDegree)
+		if s.buckets == nil {
+			s.buckets = make(map[uint32]*bucket)
+		}
+		s.buckets[id] = b
+	}
+	name := string(key)
+	old, had := b.Set(name, c)
+	if had && old.write == c.write {
+		b.Set(name, old)
+		s.mu.Unlock()
+		return
+	}
+	s.mu.Unlock()
+	grown := int64(len(c.value) - len(old.value))
+	if !had {
+		grown += int64(len(key)) + changeCost
+	}
+	l.bytes.Add(grown)
+}
+
+// bucketDegree keeps the nodes of the many small buckets small.
+const bucketDegree = 8
+
+// deleteRange deletes what the layer and those below it have in [lower, upper), but for what the same Write changes later.
+func (l *layer) deleteRange(lower, upper []byte, write uint64) {
+	if bytes.Compare(lower, upper) >= 0 {
+		return
+	}
+	all := []keyRange{{string(lower), string(upper)}}
+	if old := l.ranges.Load(); old != nil {
+		all = append(all, *old...)
+	}
+	l.ranges.Store(&all)
+	l.bytes.Add(int64(len(lower)+len(upper)) + changeCost)
+	var gone []string
+	l.buckets(lower, upper, func(s *layerShard, id uint32) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		b := s.buckets[id]
+		gone = gone[:0]
+		b.Ascend(string(lower), func(key string, c change) bool {
+			if key >= string(upper) {
+				return false
+			}
+			if c.write != write {
+				gone = append(gone, key)
+				l.bytes.Add(-int64(len(key)+len(c.value)) - changeCost)
+			}
+			return true
+		})
+		for _, key := range gone {
+			b.Delete(key)
+		}
+		if b.Len() == 0 {
+			delete(s.buckets, id)
+		}
+	})
+}
+
+// buckets calls fn for each bucket with keys in [lower, upper), in no order. An empty upper means no bound.
+func (l *layer) buckets(lower, upper []byte, fn func(s *layerShard, id uint32)) {
+	first, last := bucketOf(lower), ^uint32(0)
+	if len(upper) > 0 {
+		last = bucketOf(upper)
+	}
+	if last-first < layerShards { // the range of a tablet: as many lookups as slots
+		for id := first; ; id++ {
+			if s := l.shard(id); s.has(id) {
+				fn(s, id)
+			}
+			if id == last {
+				return
+			}
+		}
+	}
+	for i := range l.shards {
+		s := &l.shards[i]
+		s.mu.RLock()
+		ids := make([]uint32, 0, len(s.buckets))
+		for id := range s.buckets {
+			if id >= first && id <= last {
+				ids = append(ids, id)
+			}
+		}
+		s.mu.RUnlock()
+		for _, id := range ids {
+			fn(s, id)
+		}
+	}
+}
+
+func (s *layerShard) has(id uint32) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.buckets[id] != nil
+}
+
+// deleted returns the ranges that the layer deletes below.
+func (l *layer) deleted() []keyRange {
+	if r := l.ranges.Load(); r != nil {
+		return *r
+	}
+	return nil
+}
+
+func (l *layer) empty() bool { return l.bytes.Load() == 0 && l.ranges.Load() == nil }
