@@ -67,12 +67,13 @@ var layout = map[string]struct {
 	"internal/lab/chart": {pure, ""},
 
 	// What touches the disk, the network and the clock.
-	"internal/store":   {shell, "kv"},
-	"internal/peer":    {shell, "ident"},
-	"internal/server":  {shell, "admin command ident record request resp slot"},
-	"internal/console": {shell, ""},
-	"internal/config":  {shell, "slot"},
-	"internal/bench":   {shell, "resp"},
+	"internal/store":         {shell, "kv store/journal"},
+	"internal/store/journal": {shell, ""},
+	"internal/peer":          {shell, "ident"},
+	"internal/server":        {shell, "admin command ident record request resp slot"},
+	"internal/console":       {shell, ""},
+	"internal/config":        {shell, "slot"},
+	"internal/bench":         {shell, "resp"},
 	"internal/node": {shell, "admin command config console core ident kv peer placement record registry " +
 		"request resp ring server slot store tablet tabletime wire"},
 
@@ -86,7 +87,7 @@ var commands = []string{"cmd/quord", "cmd/quordsim"}
 
 // confined names the dependencies that only these packages may import, so that each can be replaced in one place.
 var confined = map[string][]string{
-	"github.com/cockroachdb/pebble":       {"internal/store"},
+	"github.com/cockroachdb/pebble":       {"internal/store", "internal/store/journal"}, // the journal: its file systems
 	"go.etcd.io/raft":                     {"internal/tablet"},
 	"github.com/knadh/koanf":              {"internal/config"},
 	"github.com/spf13":                    {"internal/config", "cmd/quord", "cmd/quordsim"},

@@ -99,8 +99,10 @@ func (j *Journal) Sync(number uint64) error {
 	if err != nil {
 		return err
 	}
-	if err := j.file.SyncData(); err != nil {
-		return j.fail("sync", err)
+	if j.file != nil { // or nothing was written since Open
+		if err := j.file.SyncData(); err != nil {
+			return j.fail("sync", err)
+		}
 	}
 	j.durable.Store(last)
 	return nil
@@ -127,8 +129,8 @@ func (j *Journal) write() (last uint64, err error) {
 	j.buf, j.other, last = j.other[:0], nil, j.last
 	j.spilling.Store(false)
 	j.bufMu.Unlock()
-	if len(b) > 0 || j.file == nil {
-		if err := j.room(last, b); err != nil {
+	if len(b) > 0 {
+		if err := j.room(numberOf(b)); err != nil {
 			return 0, err
 		}
 		seal(b, j.seed, j.durable.Load())
@@ -145,8 +147,8 @@ func (j *Journal) write() (last uint64, err error) {
 	return last, nil
 }
 
-// room makes sure that there is a file for the records of b, of which last is the last.
-func (j *Journal) room(last uint64, b []byte) error {
+// room makes sure that there is a file for records from first on.
+func (j *Journal) room(first uint64) error {
 	if j.file != nil && j.written < j.cfg.FileBytes {
 		return nil
 	}
@@ -155,16 +157,12 @@ func (j *Journal) room(last uint64, b []byte) error {
 		if err := j.file.SyncData(); err != nil {
 			return j.fail("sync", err)
 		}
+		j.durable.Store(first - 1)
 		err := j.file.Close()
 		j.file = nil
 		if err != nil {
 			return j.fail("close", err)
 		}
-	}
-	first := last + 1
-	if len(b) > 0 {
-		first = numberOf(b)
-		j.durable.Store(max(j.durable.Load(), first-1))
 	}
 	return j.begin(first)
 }
@@ -208,14 +206,11 @@ func (j *Journal) fail(action string, err error) error {
 	return j.err
 }
 
-// Release says that the records up to number are not needed any more.
+// Release says that the records up to number, which are durable, are not needed any more.
 func (j *Journal) Release(number uint64) error {
 	j.fileMu.Lock()
 	defer j.fileMu.Unlock()
-	for len(j.live) > 1 && j.live[1].first <= number+1 {
-		j.spares = append(j.spares, j.live[0].file)
-		j.live = j.live[1:]
-	}
+	j.release(number)
 	for len(j.spares) > j.cfg.Spares {
 		if err := j.cfg.FS.Remove(j.path(j.spares[0])); err != nil {
 			return fmt.Errorf("journal %s: remove an old file: %w", j.cfg.Dir, err)
@@ -223,6 +218,15 @@ func (j *Journal) Release(number uint64) error {
 		j.spares = j.spares[1:]
 	}
 	return nil
+}
+
+// release puts aside the files without which the journal still has the record of that number: it proves at the next Open
+// that nothing after it was lost.
+func (j *Journal) release(number uint64) {
+	for len(j.live) > 1 && j.live[1].first <= number {
+		j.spares = append(j.spares, j.live[0].file)
+		j.live = j.live[1:]
+	}
 }
 
 // Stats is the size of a journal in bytes: of the records that may be needed, and of all that were ever written.

@@ -56,15 +56,7 @@ func (j *Journal) open(after uint64, replay func(uint64, []byte) error) error {
 	}
 	j.last = r.last
 	j.durable.Store(r.last)
-	return j.release(after)
-}
-
-// release puts aside the files that replay did not need. The first write begins a new file, so none is open.
-func (j *Journal) release(after uint64) error {
-	for len(j.live) > 1 && j.live[1].first <= after+1 {
-		j.spares = append(j.spares, j.live[0].file)
-		j.live = j.live[1:]
-	}
+	j.release(after)
 	slices.Sort(j.spares)
 	return nil
 }
