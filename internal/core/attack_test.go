@@ -205,14 +205,14 @@ func TestCommandsOfOthersAreChecked(t *testing.T) {
 	}
 }
 
-// A read on the goroutine of a client is allowed only while no other node could have acknowledged a write: never once
-// the group has a second voter.
+// A read on the goroutine of a client is allowed only while no other node could have acknowledged a write: for good only
+// while the group has no second voter, and with a lease until its end.
 func TestGateClosesBeforeMembershipGrows(t *testing.T) {
 	w := newWorld(t, 204)
 	n := w.found()
 	w.until(5*time.Second, "the gates are open", func() bool {
 		for tab := range uint32(worldTablets) {
-			if n.core.gates.Load().of[tab].offset.Load() == 0 {
+			if n.core.gates.Load().of[tab].until.Load() == 0 {
 				return false
 			}
 		}
@@ -236,20 +236,27 @@ func TestGateClosesBeforeMembershipGrows(t *testing.T) {
 		w.step()
 		for _, n := range w.running() {
 			for tab := range uint32(len(n.core.places)) {
-				if n.core.gates.Load().of[tab].offset.Load() == 0 {
+				until := time.Duration(n.core.gates.Load().of[tab].until.Load())
+				if until <= w.now {
 					continue
 				}
 				for _, o := range w.running() {
-					if p := o.core.place(tab); o != n && p != nil && p.group != nil && p.group.Initialized() {
-						if r, ok := p.group.Descriptor().Find(o.id); ok && r.Role != tablet.Learner {
-							t.Fatalf("node %d reads tablet %d by itself, and node %d votes in it", n.index, tab, o.index)
-						}
+					p := o.core.place(tab)
+					if o == n || p == nil || p.group == nil || !p.group.Initialized() {
+						continue
+					}
+					if r, ok := p.group.Descriptor().Find(o.id); until > w.now+time.Second && ok && r.Role != tablet.Learner {
+						t.Fatalf("node %d reads tablet %d by itself for good, and node %d votes in it", n.index, tab, o.index)
+					}
+					if g := n.core.place(tab).group; p.group.Leading() && (g == nil || p.group.Term() > g.Term()) {
+						t.Fatalf("node %d reads tablet %d by itself, and node %d leads it", n.index, tab, o.index)
 					}
 				}
 			}
 		}
 	}
 	w.settled(time.Minute)
+	w.run(time.Second)
 	if read(n, 0) || n.core.TryRead(w.now, &request.Request{Tablet: System}) || n.core.TryRead(w.now, &request.Request{Tablet: worldTablets}) {
 		t.Error("a read is answered past a closed gate")
 	}
@@ -373,6 +380,7 @@ func TestStopEndsWhatIsUnderWay(t *testing.T) {
 	n := w.nodes[0]
 	w.kill(w.nodes[1], nil)
 	w.kill(w.nodes[2], nil)
+	w.run(500 * time.Millisecond) // until no lease answers reads any more
 	var calls []*call
 	for tab := range uint32(worldTablets) {
 		calls = append(calls, w.ask(n, "SET", key(tab), "v"), w.ask(n, "GET", key(tab)))

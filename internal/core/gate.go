@@ -9,14 +9,18 @@ import (
 	"github.com/quorddb/quord/internal/tablet"
 )
 
-// gate says whether a tablet's state may be read by any goroutine right now without asking anybody: this node's
-// replica serves as the only voter. Then every acknowledged write is in the store, and nobody else can acknowledge
-// one before this replica has applied a change of membership, which closes the gate first.
+// gate says until when a tablet's state may be read by any goroutine without asking anybody: this node's replica
+// serves, and has a lease or is the only voter. Until then every acknowledged write is in the store, and nobody else
+// can acknowledge one. A change of membership or of leadership that this node knows of closes the gate before anybody
+// can make use of it; against one that it does not know of there is the end of the lease.
 //
-// A read of one key that finds the gate open and then reads the store sees at least what was acknowledged before it
-// looked: that is all that linearizability asks, whatever happens to the gate in between.
+// A read of one key whose clock shows, after it was asked for, that the gate is still open, and which then reads the
+// store, however much later, sees at least what had been acknowledged when it looked at the clock: that is all that
+// linearizability asks.
 type gate struct {
-	// offset is the tablet's time less the monotonic clock, in milliseconds; 0 means closed.
+	// until is when the gate shuts, on the monotonic clock; 0 means closed.
+	until atomic.Int64
+	// offset is the tablet's time less the monotonic clock, in milliseconds.
 	offset atomic.Int64
 	keys   atomic.Int64
 }
@@ -42,21 +46,32 @@ func (c *Core) setGate(p *place) {
 		return
 	}
 	g := &all.of[p.tablet]
-	if p.group == nil || !p.group.Sole() {
-		g.offset.Store(0)
+	var until time.Duration
+	if p.group != nil {
+		until = p.group.OpenUntil(c.now.Mono)
+	}
+	if until <= c.now.Mono {
+		c.closeGate(p)
 		return
 	}
 	g.keys.Store(p.group.Keys())
-	offset := p.group.Time(c.now.Mono) - c.now.Mono.Milliseconds()
-	if offset == 0 {
-		offset = -1
-	}
-	g.offset.Store(offset)
+	g.offset.Store(p.group.Time(c.now.Mono) - c.now.Mono.Milliseconds())
+	g.until.Store(int64(until))
+	p.open = true
 }
 
 func (c *Core) closeGate(p *place) {
-	if all := c.gates.Load(); p.tablet != System && all != nil {
-		all.of[p.tablet].offset.Store(0)
+	if all := c.gates.Load(); p.open && all != nil {
+		all.of[p.tablet].until.Store(0)
+	}
+	p.open = false
+}
+
+// checkGate closes the gate of a tablet whose group may not read by itself any more, before what the group has to say
+// about that leaves this node.
+func (c *Core) checkGate(p *place) {
+	if p.open && (p.group == nil || p.group.LeaseEnd(c.now.Mono) == 0) {
+		c.closeGate(p)
 	}
 }
 
@@ -73,23 +88,41 @@ func severalKeys(commands []request.Command) bool {
 	return false
 }
 
-// TryRead evaluates a read on the calling goroutine if that is allowed, and reports whether it was. mono is the
-// present on the clock of Now.
+// TryRead evaluates a read on the calling goroutine if that is allowed, and reports whether it was. mono is a moment
+// after the read was asked for, on the clock of Now.
 func (c *Core) TryRead(mono time.Duration, r *request.Request) bool {
 	all := c.gates.Load()
 	if all == nil || int64(r.Tablet) >= int64(len(all.of)) {
 		return false
 	}
 	g := &all.of[r.Tablet]
-	offset := g.offset.Load()
-	if offset == 0 || severalKeys(r.Commands) {
+	if mono >= time.Duration(g.until.Load()) || severalKeys(r.Commands) {
 		return false
 	}
-	reading := tablet.Reading{State: c.store, Time: mono.Milliseconds() + offset, Keys: g.keys.Load()}
+	reading := tablet.Reading{State: c.store, Time: mono.Milliseconds() + g.offset.Load(), Keys: g.keys.Load()}
 	replies, expired := all.machines[r.Tablet].Read(&reading, r.Commands, r.Replies)
 	if len(expired) > 0 {
 		return false // the worker has to say so in the log first
 	}
 	r.Replies, r.Failure = replies, nil
+	return true
+}
+
+// readHere answers a request on the worker when this node's replica may read by itself, and reports whether it did. The
+// next reads of the tablet need not come here.
+func (c *Core) readHere(p *place, r *request.Request) bool {
+	g := p.group
+	if r.Write || g == nil {
+		return false
+	}
+	replies, ok := g.TryRead(c.now.Mono, r.Commands)
+	if !ok {
+		return false
+	}
+	if g.HasWork() {
+		c.touch(p) // the lease is to be renewed
+	}
+	c.setGate(p)
+	r.End(replies, nil)
 	return true
 }

@@ -18,6 +18,7 @@ type place struct {
 	dirty  bool          // the group is in Core.dirty
 	tickAt time.Duration
 	led    bool // what the group said about leadership when it was last looked at
+	open   bool // the gate of reads is, or was until its time was over
 
 	// Hints about who leads and who holds it; the epoch is that of the descriptor they came from.
 	leader   ident.NodeID

@@ -91,6 +91,9 @@ func (c *Core) submit(r *request.Request) {
 		r.End(nil, &request.Failure{Code: request.TryAgain, Message: fmt.Sprintf("this node has %d requests under way, its bound", maxPending)})
 		return
 	}
+	if c.readHere(p, r) {
+		return
+	}
 	q := &pending{core: c, req: r, place: p, deadline: c.now.Mono + c.cfg.RequestTimeout}
 	if r.Write || p.group == nil || !p.group.Leading() {
 		if !q.encode() {

@@ -33,7 +33,7 @@ func (c *Core) serve(p *place, write bool, o tablet.Origin, encoded []byte, comm
 	if write {
 		refusal = g.Write(c.now.Mono, o, encoded, w)
 	} else {
-		refusal = g.Read(commands, w)
+		refusal = g.Read(c.now.Mono, commands, w)
 	}
 	switch refusal {
 	case tablet.Taken:

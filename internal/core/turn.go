@@ -52,6 +52,7 @@ func (c *Core) Turn() *Turn {
 			c.fail(err)
 			return t
 		}
+		c.checkGate(p)
 	}
 	c.expired += uint64(c.groups.Expired)
 	rest := copy(c.dirty, c.dirty[n:])

@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/quorddb/quord/internal/ident"
@@ -43,10 +44,10 @@ func sealed(body []byte) []byte {
 // that another node reads the same.
 func FuzzMessage(f *testing.F) {
 	for _, m := range someMessages() {
-		f.Add(appendMessage(nil, m))
+		f.Add(appendMessage(nil, m, beside{sent: time.Second}))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		var m *pb.Message
+		var m *message
 		var err error
 		bounded(t, len(b), func() { m, err = decodeMessage(b) })
 		if err != nil {
@@ -55,8 +56,8 @@ func FuzzMessage(f *testing.F) {
 		if to, from, err := Destination(b); err != nil || to != m.GetTo() || from != m.GetFrom() {
 			t.Fatalf("to %d from %d (%v), the message says to %d from %d", to, from, err, m.GetTo(), m.GetFrom())
 		}
-		again, err := decodeMessage(appendMessage(nil, m))
-		if err != nil || !proto.Equal(m, again) {
+		again, err := decodeMessage(appendMessage(nil, &m.Message, m.beside))
+		if err != nil || !proto.Equal(&m.Message, &again.Message) || m.beside != again.beside {
 			t.Fatalf("%v became %v: %v", m, again, err)
 		}
 	})
@@ -270,8 +271,9 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 					m.Entries = append(m.Entries, newEntry(m.index+1+uint64(i), u.Draw(t, "entry term"), kind, data))
 				}
 			}
-			got, err := decodeMessage(appendMessage(nil, &m.Message))
-			if err != nil || !proto.Equal(&m.Message, got) {
+			m.beside.sent = time.Duration(rapid.Int64Min(0).Draw(t, "sent"))
+			got, err := decodeMessage(appendMessage(nil, &m.Message, m.beside))
+			if err != nil || !proto.Equal(&m.Message, &got.Message) || m.beside != got.beside {
 				t.Fatalf("%v became %v: %v", &m.Message, got, err)
 			}
 		})
@@ -348,7 +350,7 @@ func TestNothingFollowsAndNothingIsMissing(t *testing.T) {
 		whole  []byte
 		decode func([]byte) error
 	}{
-		"message":  {appendMessage(nil, someMessages()[0]), func(b []byte) error { _, err := decodeMessage(b); return err }},
+		"message":  {appendMessage(nil, someMessages()[0], beside{sent: 1}), func(b []byte) error { _, err := decodeMessage(b); return err }},
 		"commands": {AppendCommands(nil, []request.Command{words("GET", "a")}), func(b []byte) error { _, err := DecodeCommands(b); return err }},
 		"entry":    {appendEntry(nil, &e, AppendCommands(nil, []request.Command{words("GET", "a")})), func(b []byte) error { _, err := decodeEntry(b); return err }},
 		"replies":  {AppendReplies(nil, [][]byte{[]byte("+OK\r\n")}), func(b []byte) error { _, err := DecodeReplies(b); return err }},
@@ -400,7 +402,7 @@ func TestLargePromisesCostNothing(t *testing.T) {
 			}
 		})
 	}
-	m := appendMessage(nil, someMessages()[1])
+	m := appendMessage(nil, someMessages()[1], beside{})
 	m = append(m[:len(m)-1], binary.AppendUvarint(nil, 1<<40)...)
 	bounded(t, len(m), func() {
 		if _, err := decodeMessage(m); err == nil {

@@ -14,7 +14,8 @@
 //   - Head and data are written together: the applied position never disagrees with the state.
 //   - Only an entry of the log changes the descriptor, and each change raises its epoch. Replica ids are never reused.
 //   - A message that promises something (an append, a vote) is late: it leaves after the sync.
-//   - Nothing is read before an entry of the leader's own term is applied, nor without a majority that still follows.
+//   - Nothing is read before an entry of the leader's own term is applied, nor without a majority that follows: by a lease
+//     that it has granted, or by asking it.
 //   - A write is applied once: (node, boot, number) names it, and the window of results answers it again.
 //   - A key that was found expired is gone from the log's state before anybody is told so.
 //

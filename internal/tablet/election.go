@@ -145,6 +145,7 @@ func (g *Group) observe(now time.Duration, rd *raft.Ready) {
 		if g.leading {
 			g.Abandon() // even where it leads again: what it had proposed may be lost
 		}
+		g.lease.begin()
 		g.term = hs.GetTerm()
 	}
 	if rd.SoftState == nil {
@@ -176,4 +177,7 @@ func (g *Group) Abandon() {
 }
 
 // TransferTo hands leadership to a replica, which campaigns at once when it holds the whole log.
-func (g *Group) TransferTo(replica uint64) { g.raft.TransferLeader(replica) }
+func (g *Group) TransferTo(replica uint64) {
+	g.revoke()
+	g.raft.TransferLeader(replica)
+}

@@ -87,6 +87,7 @@ type Group struct {
 	waiting   map[waitKey]Waiter
 	reads     reads
 	elect     election
+	lease     lease
 	clock     clock
 
 	truncateAt uint64 // truncateThreshold, which tests lower
@@ -324,16 +325,33 @@ func (g *Group) propose(e *entry, commands []byte) Refusal {
 	return Busy // raft.ErrProposalDropped: a transfer is under way, or too much is uncommitted
 }
 
-// Read asks for commands to be evaluated over a state that holds every write acknowledged before this call.
-func (g *Group) Read(commands []request.Command, w Waiter) Refusal {
+// Read asks for commands to be evaluated over a state that holds every write acknowledged before this call. Under a
+// lease that is done at once, within the call; otherwise a majority is asked whether this replica still leads. now must
+// be a moment after the read was asked for.
+func (g *Group) Read(now time.Duration, commands []request.Command, w Waiter) Refusal {
 	if !g.leading {
 		return NotLeader
+	}
+	if g.leased(now) {
+		g.answer(now, read{commands, w})
+		return Taken
 	}
 	if g.reads.len() >= maxWaiting {
 		return Busy
 	}
 	g.reads.add(read{commands, w})
 	return Taken
+}
+
+// TryRead evaluates commands at once if this replica may answer them by itself, and reports whether it did; Read
+// otherwise does what there is to do. now must be a moment after the read was asked for.
+func (g *Group) TryRead(now time.Duration, commands []request.Command) (replies [][]byte, ok bool) {
+	if !g.leased(now) {
+		return nil, false
+	}
+	r := Reading{State: g.cfg.Store, Time: g.clock.now(now), Keys: g.head.keys}
+	replies, expired := g.cfg.Machine.Read(&r, commands, nil)
+	return replies, len(expired) == 0
 }
 
 // Step takes a raft message that another node sent.
@@ -353,20 +371,25 @@ func (g *Group) Step(now time.Duration, from ident.NodeID, encoded []byte) error
 		if !g.Initialized() {
 			return nil // what has no state yet is not asked by anybody who knows the group; and it may be forgotten
 		}
-		if g.elect.forbids(g, now, m) {
+		if g.elect.forbids(g, now, &m.Message) {
 			return nil
 		}
 	case pb.MsgApp, pb.MsgHeartbeat:
 		if m.GetTerm() >= g.term {
 			g.elect.heard(now)
+			g.lease.heard(m.GetTerm(), m.beside.sent)
 		}
 		if m.GetType() == pb.MsgHeartbeat && m.GetCommit() > g.log.last {
 			// The library would end the process: what this replica once acknowledged is not here any more.
 			return fmt.Errorf("tablet %d: replica %d is told of entry %d as its own, but its log ends at %d",
 				g.cfg.Tablet, g.replica, m.GetCommit(), g.log.last)
 		}
+	case pb.MsgAppResp, pb.MsgHeartbeatResp:
+		if g.leading && m.GetTerm() == g.term {
+			g.lease.answered(m.GetFrom(), m.beside.sent, now)
+		}
 	}
-	if err := g.raft.Step(m); err != nil && !errors.Is(err, raft.ErrStepPeerNotFound) && !errors.Is(err, raft.ErrProposalDropped) {
+	if err := g.raft.Step(&m.Message); err != nil && !errors.Is(err, raft.ErrStepPeerNotFound) && !errors.Is(err, raft.ErrProposalDropped) {
 		return fmt.Errorf("tablet %d: %w", g.cfg.Tablet, err)
 	}
 	return nil
@@ -403,7 +426,10 @@ func (g *Group) Acknowledge(replica, index uint64) error {
 }
 
 // HasWork reports whether a turn would do anything.
-func (g *Group) HasWork() bool { return g.reads.unasked() && g.Serving() || g.raft.HasReady() }
+func (g *Group) HasWork() bool { return g.asks() || g.raft.HasReady() }
+
+// asks reports whether a majority is to be asked whether this replica still leads.
+func (g *Group) asks() bool { return (g.reads.unasked() || g.lease.renewed) && g.Serving() }
 
 // confState derives raft's view of the membership from the descriptor.
 func confState(d *Descriptor) *pb.ConfState {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+	pb "go.etcd.io/raft/v3/raftpb"
 )
 
 var (
@@ -17,8 +18,9 @@ var (
 )
 
 // What clients saw while nodes crashed and forgot what was not synced, while the network lost, delayed, repeated and
-// reordered messages and fell apart, while clocks jumped and replicas moved, can be told as one story in which each
-// command happened at one moment between its request and its answer. When this fails, a user has read a value that was
+// reordered messages and fell apart, while processes were stopped and went on, while wall clocks jumped and monotonic ones
+// drifted apart as far as they may, and while replicas moved and leaders handed over or gave that up, can be told as one
+// story in which each command happened at one moment between its request and its answer. When this fails, a user has read a value that was
 // overwritten before, or lost a write that was acknowledged, or had one counted twice.
 func TestLinearizable(t *testing.T) {
 	for i := range uint64(*seeds) {
@@ -70,17 +72,28 @@ func history(t *testing.T, seed uint64, replicas int) {
 		c.ended = func(o *operation) { p.note(c, o); p.next(c) }
 		p.next(c)
 	}
+	for _, n := range w.nodes {
+		n.drifts(w.rng.Int64N(49) - 24)
+	}
+	w.hold = func(_, _ int, m *message) time.Duration {
+		if m.GetType() == pb.MsgTimeoutNow && w.rng.IntN(2) == 0 {
+			return time.Duration(w.rng.Int64N(int64(5 * time.Second))) // until the transfer has long been given up
+		}
+		return 0
+	}
 	p.trouble()
 	w.pass(12 * time.Second)
 	p.open = false
 	w.heal()
 	for _, n := range w.nodes {
 		n.restart()
+		n.resume()
 	}
 	w.pass(clientPatience)
 	w.heal() // what had been planned is over
 	for _, n := range w.nodes {
 		n.restart()
+		n.resume()
 	}
 	w.until("the replicas are the targets", w.settled)
 	reader := w.newClient(callers + readers)
@@ -209,7 +222,7 @@ func (p *plot) trouble() {
 		n = l
 	}
 	soon := func() time.Duration { return time.Duration(p.rng.Int64N(int64(2 * time.Second))) }
-	switch p.rng.IntN(12) {
+	switch p.rng.IntN(14) {
 	case 0, 1, 2:
 		n.crash()
 		p.after(soon(), n.restart)
@@ -247,6 +260,9 @@ func (p *plot) trouble() {
 				}
 			})
 		}
+	case 12, 13:
+		n.pause()
+		p.after(2*soon(), n.resume)
 	}
 	p.after(soon()/2, p.trouble)
 }

@@ -3,16 +3,19 @@ package tablet
 import (
 	"encoding/binary"
 	"errors"
+	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
 )
 
 // A Raft message on the wire, all numbers uvarint unless said:
 //
-//	type (1 byte)  flags (1 byte; bit 0: reject)
+//	type (1 byte)  flags (1 byte; bit 0: reject, bit 1: sent follows)
 //	from  to  term  log term  index  commit  reject hint
 //	context (length, bytes)
 //	number of entries; for each: type (1 byte), term, data (length, bytes)
+//	sent: nanoseconds on the leader's monotonic clock, when the request left, or the one that is answered (see lease);
+//	only with bit 1
 //
 // The indices of the entries follow the message's own: index+1, index+2, ...
 // The kinds are those of Raft's remote procedure calls only: requests and answers for append, heartbeat, vote
@@ -26,7 +29,18 @@ type message struct {
 	kind                                            pb.MessageType
 	to, from, term, logTerm, index, commit, rejHint uint64
 	reject                                          bool
+	beside                                          beside
 }
+
+// beside is what travels with a message and is not the library's.
+type beside struct {
+	sent time.Duration // see lease; 0 for none
+}
+
+const (
+	flagReject = 1 << iota
+	flagSent
+)
 
 func newMessage() *message {
 	m := &message{}
@@ -51,8 +65,12 @@ func waits(t pb.MessageType) bool {
 	return t == pb.MsgAppResp || t == pb.MsgVoteResp || t == pb.MsgPreVoteResp
 }
 
-func appendMessage(dst []byte, m *pb.Message) []byte {
-	dst = append(dst, byte(m.GetType()), b2u(m.GetReject()))
+func appendMessage(dst []byte, m *pb.Message, b beside) []byte {
+	flags := b2u(m.GetReject()) * flagReject
+	if b.sent > 0 {
+		flags |= flagSent
+	}
+	dst = append(dst, byte(m.GetType()), flags)
 	for _, v := range [...]uint64{
 		m.GetFrom(), m.GetTo(), m.GetTerm(), m.GetLogTerm(), m.GetIndex(), m.GetCommit(), m.GetRejectHint(),
 	} {
@@ -65,23 +83,27 @@ func appendMessage(dst []byte, m *pb.Message) []byte {
 		dst = binary.AppendUvarint(dst, e.GetTerm())
 		dst = appendBlob(dst, e.GetData())
 	}
+	if b.sent > 0 {
+		dst = binary.AppendUvarint(dst, uint64(b.sent))
+	}
 	return dst
 }
 
 // decodeMessage reads what appendMessage wrote. The entries' data is copied, so that a log entry does not keep
 // the whole frame alive in which it came.
-func decodeMessage(b []byte) (*pb.Message, error) {
+func decodeMessage(b []byte) (*message, error) {
 	r := reader{b: b}
 	m := newMessage()
 	m.kind = pb.MessageType(r.byte())
-	m.reject = r.byte()&1 != 0
+	flags := r.byte()
+	m.reject = flags&flagReject != 0
 	m.from, m.to, m.term, m.logTerm = r.uvarint(), r.uvarint(), r.uvarint(), r.uvarint()
 	m.index, m.commit, m.rejHint = r.uvarint(), r.uvarint(), r.uvarint()
 	if c := r.blob(); len(c) > 0 {
 		m.Message.Context = append([]byte(nil), c...)
 	}
 	n := r.count()
-	if r.failed || !travels(m.kind) || n > 0 && m.kind != pb.MsgApp {
+	if r.failed || flags >= flagSent<<1 || !travels(m.kind) || n > 0 && m.kind != pb.MsgApp {
 		return nil, errMessage
 	}
 	if n > 0 {
@@ -101,10 +123,15 @@ func decodeMessage(b []byte) (*pb.Message, error) {
 		}
 		m.Message.Entries = append(m.Message.Entries, newEntry(m.index+1+uint64(i), term, t, data))
 	}
+	if flags&flagSent != 0 {
+		if m.beside.sent = time.Duration(r.uvarint()); m.beside.sent <= 0 {
+			return nil, errMessage
+		}
+	}
 	if r.failed || len(r.b) != 0 {
 		return nil, errMessage
 	}
-	return &m.Message, nil
+	return m, nil
 }
 
 // Grows reports whether an encoded raft message brings entries for the log.

@@ -32,13 +32,14 @@ func TestElectionAfterTheLeadersDeath(t *testing.T) {
 // leader that answers reads under a lease would not be the only one.
 func TestNoVoteWithinALease(t *testing.T) {
 	w := grown(t, 1, 3, 3)
+	w.pass(3 * time.Second) // since the start of all
 	g := w.nodes[2].group
 	request := func(kind pb.MessageType, context string) []byte {
 		term, from, to, last := g.Term()+1, uint64(2), g.Replica(), g.log.last+10
 		logTerm := g.Term()
 		return appendMessage(nil, &pb.Message{
 			Type: &kind, From: &from, To: &to, Term: &term, Index: &last, LogTerm: &logTerm, Context: []byte(context),
-		})
+		}, beside{})
 	}
 	asked := func(kind pb.MessageType, context string) bool {
 		g = w.nodes[2].group
@@ -120,9 +121,10 @@ func TestDeposedLeader(t *testing.T) {
 	c.expect(":1\r\n", "INCR", key("n"))
 	old := w.nodes[0]
 	w.isolate(0)
+	w.pass(w.nodes[0].group.cfg.Timing.leaseLasts())
 	read, write := &told{}, &told{}
 	old.do(func() {
-		if r := old.group.Read([]request.Command{words("GET", key("n"))}, read); r != Taken {
+		if r := old.group.Read(w.now, []request.Command{words("GET", key("n"))}, read); r != Taken {
 			t.Errorf("the read was refused: %d", r)
 		}
 		if r := old.group.Write(w.now, Origin{Node: nodeID(50), Boot: 1, Number: 1, Low: 1},
@@ -175,7 +177,7 @@ func TestNoReadBeforeAnEntryOfTheOwnTerm(t *testing.T) {
 				continue
 			}
 			seen := &told{}
-			n.do(func() { n.group.Read([]request.Command{words("GET", key("a"))}, seen) })
+			n.do(func() { n.group.Read(w.now, []request.Command{words("GET", key("a"))}, seen) })
 			w.until("the read is answered", func() bool { return seen.done+seen.lost > 0 })
 			if seen.done == 1 && seen.reply != "$3\r\nnew\r\n" {
 				t.Fatalf("seed %d: a new leader read %q", seed, seen.reply)
@@ -214,7 +216,7 @@ func TestPromisesAreOnDisk(t *testing.T) {
 		c.begin("INCR", key("n"))
 		left := w.rng.IntN(30)
 		checked := false
-		w.promise = func(n *node, m *pb.Message) {
+		w.promise = func(n *node, m *message) {
 			vote := m.GetType() == pb.MsgVoteResp && !m.GetReject()
 			ack := m.GetType() == pb.MsgAppResp && !m.GetReject() && seed%2 == 0
 			if checked || !vote && !ack {
@@ -269,7 +271,7 @@ func TestCommitIsWrittenWhenApplyingLags(t *testing.T) {
 		data := appendEntry(nil, &e, AppendCommands(nil, []request.Command{words("SET", key("a"), string(value))}))
 		m.Entries = append(m.Entries, newEntry(m.index+1+i, m.term, pb.EntryNormal, data))
 	}
-	if err := g.Step(w.now, nodeID(0), appendMessage(nil, &m.Message)); err != nil {
+	if err := g.Step(w.now, nodeID(0), appendMessage(nil, &m.Message, m.beside)); err != nil {
 		t.Fatal(err)
 	}
 	turn := Turn{Out: (*nodeOutbox)(n), Now: w.now}

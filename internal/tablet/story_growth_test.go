@@ -229,7 +229,7 @@ func TestAForgetfulReplicaEndsNothing(t *testing.T) {
 	}
 	m := newMessage()
 	m.kind, m.from, m.to, m.term, m.commit = pb.MsgHeartbeat, 1, 2, 2, 5
-	if err := g.Step(w.now, nodeID(0), appendMessage(nil, &m.Message)); err == nil {
+	if err := g.Step(w.now, nodeID(0), appendMessage(nil, &m.Message, m.beside)); err == nil {
 		t.Error("a commit index beyond the log was taken")
 	}
 }

@@ -141,19 +141,20 @@ func TestWaitingIsBounded(t *testing.T) {
 	w.targets = nil
 	w.isolate(0)
 	g := w.nodes[0].group
+	w.pass(g.cfg.Timing.leaseLasts())
 	commands := AppendCommands(nil, []request.Command{words("INCR", key("n"))})
 	for i := range maxWaiting {
 		if r := g.Write(w.now, Origin{Node: nodeID(50), Boot: 1, Number: uint64(i), Low: 0}, commands, &told{}); r != Taken {
 			t.Fatalf("write %d was refused: %d", i, r)
 		}
-		if r := g.Read([]request.Command{words("GET", key("n"))}, &told{}); r != Taken {
+		if r := g.Read(w.now, []request.Command{words("GET", key("n"))}, &told{}); r != Taken {
 			t.Fatalf("read %d was refused: %d", i, r)
 		}
 	}
 	if r := g.Write(w.now, Origin{Node: nodeID(50), Boot: 1, Number: 1 << 20}, commands, &told{}); r != Busy {
 		t.Errorf("one write more: %d, want Busy", r)
 	}
-	if r := g.Read([]request.Command{words("GET", key("n"))}, &told{}); r != Busy {
+	if r := g.Read(w.now, []request.Command{words("GET", key("n"))}, &told{}); r != Busy {
 		t.Errorf("one read more: %d, want Busy", r)
 	}
 }

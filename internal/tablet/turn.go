@@ -60,7 +60,8 @@ func (t *Turn) Reset(now time.Duration) {
 // Ready adds to the turn what the group has to do. An error means that this replica cannot go on: its log or its
 // state cannot be read.
 func (g *Group) Ready(t *Turn) error {
-	if g.reads.unasked() && g.Serving() {
+	if g.asks() {
+		g.lease.renewed = false
 		g.raft.ReadIndex(g.reads.ask())
 	}
 	if !g.raft.HasReady() {
@@ -93,7 +94,7 @@ func (g *Group) send(t *Turn, messages []*pb.Message) {
 		if m.GetType() == pb.MsgApp && len(m.GetEntries()) == 0 && g.idleAppend(m) {
 			continue
 		}
-		t.scratch = appendMessage(t.scratch[:0], m)
+		t.scratch = appendMessage(t.scratch[:0], m, g.stamped(t.Now, m))
 		t.Out.Raft(to, g.cfg.Tablet, waits(m.GetType()), t.scratch)
 	}
 }
@@ -320,24 +321,28 @@ func (t *Turn) Applied() {
 
 func (g *Group) answerReads(now time.Duration) {
 	for _, b := range g.reads.due(g.head.applied.Index) {
-		r := Reading{State: g.cfg.Store, Time: g.clock.now(now), Keys: g.head.keys}
 		for _, rd := range b.reads {
-			replies, expired := g.cfg.Machine.Read(&r, rd.commands, nil)
-			if len(expired) == 0 {
-				rd.waiter.Done(replies)
-				continue
-			}
-			// The answer waits for the log to say that the keys are gone.
-			if g.Expire(now, expired) != Taken {
-				rd.waiter.Lost()
-				continue
-			}
-			last := g.lastIndex()
-			g.reads.next++
-			g.reads.asked = append(g.reads.asked, readBatch{id: g.reads.next, confirmed: true, index: last, reads: []read{rd}})
-			g.reads.count++
+			g.answer(now, rd)
 		}
 	}
+}
+
+// answer evaluates a read over the state as it is. What has expired is answered when the log says that it is gone.
+func (g *Group) answer(now time.Duration, rd read) {
+	r := Reading{State: g.cfg.Store, Time: g.clock.now(now), Keys: g.head.keys}
+	replies, expired := g.cfg.Machine.Read(&r, rd.commands, nil)
+	if len(expired) == 0 {
+		rd.waiter.Done(replies)
+		return
+	}
+	if g.Expire(now, expired) != Taken {
+		rd.waiter.Lost()
+		return
+	}
+	last := g.lastIndex()
+	g.reads.next++
+	g.reads.asked = append(g.reads.asked, readBatch{id: g.reads.next, confirmed: true, index: last, reads: []read{rd}})
+	g.reads.count++
 }
 
 // lastIndex returns the index of the last entry, those included that raft has not handed out yet. It may be too low

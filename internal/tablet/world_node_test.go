@@ -24,6 +24,11 @@ type node struct {
 	store *memstore.Store
 	group *Group
 	wall  time.Duration // how far its wall clock is ahead
+	clock monoClock
+
+	paused bool     // the process is stopped; what comes waits
+	silent bool     // the others have noticed
+	stuck  []func() // what the disk has done meanwhile
 
 	inbox []func()
 	busy  bool // a turn waits for the disk
@@ -85,10 +90,11 @@ func (n *node) start() {
 	n.w.logf("node %d starts", n.at)
 	n.boot++
 	n.up, n.busy, n.inbox, n.extra, n.after, n.early, n.late = true, false, nil, kv.Write{}, nil, nil, nil
-	n.group, n.in, n.out, n.led, n.lonely, n.replicas = nil, nil, map[uint64]*outgoing{}, false, n.w.now, nil
+	n.paused, n.silent, n.stuck = false, false, nil
+	n.group, n.in, n.out, n.led, n.lonely, n.replicas = nil, nil, map[uint64]*outgoing{}, false, n.mono(), nil
 	n.turn = Turn{Out: (*nodeOutbox)(n)}
 	n.must(n.store.Groups(func(stored kv.Group) error { return n.open(stored) }))
-	n.tickAt, n.retired, n.checked = n.w.now, 0, 0
+	n.tickAt, n.retired, n.checked = n.mono(), 0, 0
 	n.beat(n.boot)
 }
 
@@ -117,7 +123,7 @@ func (n *node) open(stored kv.Group) error {
 		n.write(&kv.Write{Log: []kv.LogOp{{Group: theTablet, Destroy: true}}})
 		return nil
 	}
-	g, err := Open(cfg, stored, n.w.now)
+	g, err := Open(cfg, stored, n.mono())
 	n.adopt(g)
 	return err
 }
@@ -126,7 +132,7 @@ func (n *node) adopt(g *Group) {
 	if g != nil {
 		g.truncateAt = n.w.truncate
 	}
-	n.group, n.led, n.tickAt = g, false, n.w.now
+	n.group, n.led, n.tickAt = g, false, n.mono()
 }
 
 func (n *node) write(w *kv.Write) {
@@ -160,8 +166,8 @@ func (n *node) crashKeeping(keep func(unsynced int) int) {
 // miss says that the connection to another node has ended.
 func (n *node) miss(other int) {
 	n.do(func() {
-		if n.group != nil && n.group.NodeLost(n.w.now, nodeID(other), n.rank()) {
-			n.tickAt = n.w.now
+		if n.group != nil && n.group.NodeLost(n.mono(), nodeID(other), n.rank()) {
+			n.tickAt = n.mono()
 		}
 	})
 }
@@ -199,7 +205,9 @@ func (n *node) rank() int {
 func (n *node) beat(boot uint64) {
 	n.w.after(10*time.Millisecond, func() {
 		if n.up && n.boot == boot {
-			n.do(n.tick)
+			if !n.paused {
+				n.do(n.tick)
+			}
 			n.beat(boot)
 		}
 	})
@@ -211,7 +219,7 @@ func (n *node) tick() {
 	if g == nil {
 		return
 	}
-	now := n.w.now
+	now := n.mono()
 	if now >= n.tickAt {
 		n.tickAt = g.Tick(now, n.rank())
 		if g.Leading() {
@@ -242,17 +250,17 @@ func (n *node) tick() {
 
 // observe draws the tablet's time towards the clocks of the nodes.
 func (n *node) observe() {
-	n.group.Observe(n.w.now, func(r Replica) (tabletime.Sample, bool) {
+	n.group.Observe(n.mono(), func(r Replica) (tabletime.Sample, bool) {
 		for _, o := range n.w.nodes {
 			if o.id == r.Node && n.live(o.id) {
-				return tabletime.Sample{Wall: o.clock(), At: n.w.now}, true
+				return tabletime.Sample{Wall: o.wallClock(), At: n.mono()}, true
 			}
 		}
 		return tabletime.Sample{}, false
 	})
 }
 
-func (n *node) clock() int64 { return worldStart + (n.w.now + n.wall).Milliseconds() }
+func (n *node) wallClock() int64 { return worldStart + (n.w.now + n.wall).Milliseconds() }
 
 // wonder asks around whether this node's replica is still one.
 func (n *node) wonder() {
@@ -310,7 +318,7 @@ func (n *node) receive(from int, encoded []byte) {
 	if g == nil {
 		return
 	}
-	n.must(g.Step(n.w.now, nodeID(from), encoded))
+	n.must(g.Step(n.mono(), nodeID(from), encoded))
 }
 
 func (n *node) groupFor(replica uint64) *Group {
@@ -330,7 +338,7 @@ func (n *node) groupFor(replica uint64) *Group {
 	if replica <= max(retired, n.retired) {
 		return nil
 	}
-	g, err := Create(n.config(), replica, n.w.now)
+	g, err := Create(n.config(), replica, n.mono())
 	n.must(err)
 	n.adopt(g)
 	return g
@@ -347,7 +355,7 @@ func (n *node) do(fn func()) {
 
 // work takes a turn if there is something to do and none is under way.
 func (n *node) work() {
-	if n.busy || !n.up {
+	if n.busy || !n.up || n.paused {
 		return
 	}
 	for i := 0; i < len(n.inbox); i++ {
@@ -361,7 +369,7 @@ func (n *node) work() {
 			return
 		}
 	}
-	n.turn.Reset(n.w.now)
+	n.turn.Reset(n.mono())
 	if n.group != nil {
 		n.must(n.group.Ready(&n.turn))
 	}
@@ -382,25 +390,30 @@ func (n *node) work() {
 		if n.boot != boot || !n.up {
 			return
 		}
-		n.must(pending.Wait())
-		n.busy = false
-		n.turn.Persisted()
-		n.lookAt()
-		after := n.after
-		n.after = nil
-		for _, fn := range after {
-			fn()
-		}
-		for _, p := range n.late {
-			if n.w.promise != nil {
-				m, err := decodeMessage(p.encoded)
-				n.must(err)
-				n.w.promise(n, m)
-			}
-		}
-		n.flush(&n.late)
-		n.work()
+		n.whenRunning(func() { n.persisted(pending) })
 	})
+}
+
+// persisted ends a turn whose Write is on disk.
+func (n *node) persisted(pending kv.Pending) {
+	n.must(pending.Wait())
+	n.busy = false
+	n.turn.Persisted()
+	n.lookAt()
+	after := n.after
+	n.after = nil
+	for _, fn := range after {
+		fn()
+	}
+	for _, p := range n.late {
+		if n.w.promise != nil {
+			m, err := decodeMessage(p.encoded)
+			n.must(err)
+			n.w.promise(n, m)
+		}
+	}
+	n.flush(&n.late)
+	n.work()
 }
 
 // lookAt notices what has changed about the group.
@@ -418,7 +431,7 @@ func (n *node) lookAt() {
 		n.w.logf("node %d leads: %t, term %d", n.at, n.led, g.Term())
 		if n.led {
 			n.observe()
-			n.tickAt = n.w.now
+			n.tickAt = n.mono()
 		}
 	}
 	if nodes := g.Descriptor().Nodes(); !slices.Equal(nodes, n.replicas) {
@@ -438,9 +451,20 @@ func (n *node) lookAt() {
 func (n *node) flush(parcels *[]parcel) {
 	for _, p := range *parcels {
 		for _, o := range n.w.nodes {
-			if o.id == p.to {
-				n.w.send(n.at, o.at, func() { o.receive(n.at, p.encoded) })
+			if o.id != p.to {
+				continue
 			}
+			n.w.sent++
+			deliver := func() { n.w.send(n.at, o.at, func() { o.receive(n.at, p.encoded) }) }
+			if n.w.hold != nil {
+				m, err := decodeMessage(p.encoded)
+				n.must(err)
+				if d := n.w.hold(n.at, o.at, m); d > 0 {
+					n.w.after(d, deliver)
+					continue
+				}
+			}
+			deliver()
 		}
 	}
 	*parcels = nil

@@ -12,7 +12,6 @@ import (
 
 	"github.com/quorddb/quord/internal/ident"
 	"github.com/quorddb/quord/internal/slot"
-	pb "go.etcd.io/raft/v3/raftpb"
 )
 
 // The world that the tests of this package share: a few nodes, each with a disk whose power can be cut, that hold
@@ -85,7 +84,11 @@ type world struct {
 	truncate uint64
 
 	// promise, where a test sets it, sees each message that had to wait for the disk, as it leaves.
-	promise func(n *node, m *pb.Message)
+	promise func(n *node, m *message)
+	// hold, where a test sets it, says for how long a message stays on its way, beside what the network does.
+	hold func(from, to int, m *message) time.Duration
+	// tolerant lets a test say itself what it thinks of two leaders, of which one has a lease.
+	tolerant bool
 
 	transfers uint64
 	// What must hold at all times.
@@ -93,7 +96,7 @@ type world struct {
 	heads   map[uint64]uint64 // a checksum of the head after each entry
 	times   map[uint64]int64  // the tablet time after each entry
 	// Counters of what happened, so that a test can say that what it is about did happen.
-	installed, moved, destroyed, snapshots, lost int
+	installed, moved, destroyed, snapshots, lost, sent int
 }
 
 // newWorld returns a world whose n nodes are up and hold nothing.
@@ -155,6 +158,10 @@ func (w *world) step() {
 	e := heap.Pop(&w.queue).(event)
 	w.now = e.at
 	e.fn()
+	if old, other := w.usurped(); old != nil && !w.tolerant {
+		w.fatalf("node %d has a lease of term %d until %v on its clock, which shows %v; node %d leads in term %d",
+			old.at, old.group.Term(), old.group.LeaseEnd(old.mono()), old.mono(), other.at, other.group.Term())
+	}
 }
 
 // pass lets d pass.
@@ -210,7 +217,7 @@ func (w *world) delay() time.Duration {
 
 // connected reports whether a node can talk to another, and hears from it.
 func (w *world) connected(a, b int) bool {
-	return w.nodes[a].up && w.nodes[b].up && (w.mute || !w.cut[[2]int{a, b}] && !w.cut[[2]int{b, a}])
+	return w.nodes[a].up && w.nodes[b].up && !w.nodes[a].silent && !w.nodes[b].silent && (w.mute || !w.cut[[2]int{a, b}] && !w.cut[[2]int{b, a}])
 }
 
 // part cuts the network between two groups of nodes. Those that led the others are missed after a second.

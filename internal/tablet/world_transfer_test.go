@@ -226,7 +226,7 @@ func (n *node) addExtra(w *kv.Write) {
 
 func (n *node) installed(in *incoming, w *kv.Write) {
 	op := w.Log[0]
-	g, err := Open(n.config(), kv.Group{ID: op.Group, Hard: *op.Hard, Start: *op.Reset, Last: op.Reset.Index}, n.w.now)
+	g, err := Open(n.config(), kv.Group{ID: op.Group, Hard: *op.Hard, Start: *op.Reset, Last: op.Reset.Index}, n.mono())
 	n.must(err)
 	n.in = nil
 	n.adopt(g)
