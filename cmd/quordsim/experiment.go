@@ -31,16 +31,23 @@ type setup struct {
 // maxRings bounds how many rings one call averages over.
 const maxRings = 10000
 
-// experiment makes the command of an experiment, with the flags that all of them have. A flag whose value is 0 stands
-// for its preset's value, which the flag's text names.
+// experiment makes the command of an experiment that measures rings and draws a figure. A flag whose value is 0
+// stands for its preset's value, which the flag's text names.
 func (a *app) experiment(use, short, long string, s *setup) *cobra.Command {
+	cmd := a.bareExperiment(use, short, long, s)
+	cmd.Flags().StringVar(&s.svg, "svg", "", "draw the figure into this file")
+	cmd.Flags().StringVar(&s.preset, "preset", "paper", "paper: Chord as it was published; quord: as production runs it")
+	return cmd
+}
+
+// bareExperiment makes the command of an experiment, with the flags that all of them have.
+func (a *app) bareExperiment(use, short, long string, s *setup) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Long: long, Args: noArgs}
 	f := cmd.Flags()
 	f.Uint64Var(&s.seed, "seed", 1, "equal seeds give equal results")
 	f.IntVar(&s.rings, "rings", 20, "how many independent rings to average over")
-	f.StringVar(&s.preset, "preset", "paper", "paper: Chord as it was published; quord: as production runs it")
 	f.BoolVar(&s.json, "json", false, "print JSON, one line for each set of parameters")
-	f.StringVar(&s.svg, "svg", "", "draw the figure into this file")
+	s.preset = "paper"
 	return cmd
 }
 

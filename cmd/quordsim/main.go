@@ -91,6 +91,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.world(),
 		a.paths(), a.load(),
+		a.invariants(),
 		a.version(),
 	)
 	return root

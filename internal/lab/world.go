@@ -32,6 +32,8 @@ type world struct {
 	ended func(node int, res ring.Result)
 	told  func(node int, e ring.Event)
 	spied func(from, to int, m *ring.Message) // sees each message when it is sent
+	// touched is called with a node after each thing that has happened to it.
+	touched func(node int)
 
 	events  queue
 	letters []letter
@@ -104,6 +106,9 @@ func (w *world) collect(n int) {
 		for _, res := range e.Results {
 			w.ended(n, res)
 		}
+	}
+	if w.touched != nil {
+		w.touched(n)
 	}
 	if w.alive(n) {
 		w.plan(n)

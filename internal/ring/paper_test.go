@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/quorddb/quord/internal/ident"
+	"github.com/quorddb/quord/internal/ring/original"
 )
 
 // The lectures' ring: m = 6.
@@ -57,26 +58,26 @@ func TestLectureKeysToNodes(t *testing.T) {
 
 // Lectures, "Joining Operation": node 50 joins through 15. The original rules, on which the slides are drawn.
 func TestLectureJoinOriginal(t *testing.T) {
-	o := newOriginal(6)
-	o.ideal(false, slices.Clone(lectures)...)
-	is := func(what string, p *uint64, want uint64) {
+	o := original.New(64)
+	o.Ideal(false, 4, 8, 15, 20, 32, 35, 44, 58)
+	is := func(what string, got int8, want int) {
 		t.Helper()
-		if p == nil || *p != want {
-			t.Errorf("%s is %v, want %d", what, p, want)
+		if int(got) != want {
+			t.Errorf("%s is %d, want %d", what, got, want)
 		}
 	}
-	o.join(50, 15)
-	is("50.succ", o.at[50].succ, 58)
-	if o.at[50].pred != nil {
-		t.Errorf("50.pred is %d before anybody notified it", *o.at[50].pred)
+	o.Join(50, 15)
+	is("50.succ", o.Nodes[50].Succ, 58)
+	if o.Nodes[50].Pred != original.None {
+		t.Errorf("50.pred is %d before anybody notified it", o.Nodes[50].Pred)
 	}
-	o.stabilize(50) // 58 answers 44, which does not lie between; 58 is notified
-	is("50.succ", o.at[50].succ, 58)
-	is("58.pred", o.at[58].pred, 50)
-	o.stabilize(44) // 58 answers 50; 50 is notified
-	is("44.succ", o.at[44].succ, 50)
-	is("50.pred", o.at[50].pred, 44)
-	if got := o.rings(); len(got) != 1 || len(got[0]) != 9 {
+	o.Stabilize(50) // 58 answers 44, which does not lie between; 58 is notified
+	is("50.succ", o.Nodes[50].Succ, 58)
+	is("58.pred", o.Nodes[58].Pred, 50)
+	o.Stabilize(44) // 58 answers 50; 50 is notified
+	is("44.succ", o.Nodes[44].Succ, 50)
+	is("50.pred", o.Nodes[50].Pred, 44)
+	if got := o.Rings(); len(got) != 1 || len(got[0]) != 9 {
 		t.Errorf("rings %v", got)
 	}
 }

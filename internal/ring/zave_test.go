@@ -7,36 +7,37 @@ import (
 	"time"
 
 	"github.com/quorddb/quord/internal/ident"
+	"github.com/quorddb/quord/internal/ring/original"
 )
 
 // Zave 2012, AtMostOneRing: two joins are taken into a ring of two, both newcomers fail, and both old members
 // promote second successors that skip each other. The published rules end with two rings, for good: half of
 // the keys are lost to each half of the clients.
 func TestZaveAtMostOneRingOriginal(t *testing.T) {
-	o := newOriginal(6)
-	o.ideal(true, 0)
-	o.join(20, 0)
-	o.stabilize(20)
-	o.stabilize(0)
-	o.reconcile(0)
-	o.reconcile(20)
-	if got := o.rings(); len(got) != 1 || !slices.Equal(got[0], []uint64{0, 20}) {
+	o := original.New(64)
+	o.Ideal(true, 0)
+	o.Join(20, 0)
+	o.Stabilize(20)
+	o.Stabilize(0)
+	o.Reconcile(0)
+	o.Reconcile(20)
+	if got := o.Rings(); len(got) != 1 || !slices.Equal(got[0], []int{0, 20}) {
 		t.Fatalf("rings %v", got)
 	}
-	o.join(10, 0)
-	o.stabilize(10)
-	o.stabilize(0)
-	o.join(30, 0)
-	o.stabilize(30)
-	o.stabilize(20)
-	if got := o.rings(); len(got) != 1 || !slices.Equal(got[0], []uint64{0, 10, 20, 30}) {
+	o.Join(10, 0)
+	o.Stabilize(10)
+	o.Stabilize(0)
+	o.Join(30, 0)
+	o.Stabilize(30)
+	o.Stabilize(20)
+	if got := o.Rings(); len(got) != 1 || !slices.Equal(got[0], []int{0, 10, 20, 30}) {
 		t.Fatalf("rings %v", got)
 	}
-	o.fail(10)
-	o.fail(30)
-	o.update(0)
-	o.update(20)
-	if got := o.rings(); len(got) != 2 || !slices.Equal(got[0], []uint64{0}) || !slices.Equal(got[1], []uint64{20}) {
+	o.Fail(10)
+	o.Fail(30)
+	o.Update(0)
+	o.Update(20)
+	if got := o.Rings(); len(got) != 2 || !slices.Equal(got[0], []int{0}) || !slices.Equal(got[1], []int{20}) {
 		t.Errorf("the counterexample does not break the original rules: rings %v", got)
 	}
 }
@@ -44,17 +45,17 @@ func TestZaveAtMostOneRingOriginal(t *testing.T) {
 // Zave 2012, AtLeastOneRing: a newcomer notifies its successor and fails; its predecessor adopts it from the
 // successor's pointer without asking whether it lives, before lists are reconciled. No ring is left.
 func TestZaveAtLeastOneRingOriginal(t *testing.T) {
-	o := newOriginal(6)
-	o.ideal(false, 6)
-	o.join(12, 6)
-	o.stabilize(12)
-	o.stabilize(6)
-	o.join(10, 6)
-	o.stabilize(10)
-	o.fail(10)
-	o.stabilize(6) // adopts 10, which is dead
-	o.update(6)
-	if got := o.rings(); len(got) != 0 {
+	o := original.New(64)
+	o.Ideal(false, 6)
+	o.Join(12, 6)
+	o.Stabilize(12)
+	o.Stabilize(6)
+	o.Join(10, 6)
+	o.Stabilize(10)
+	o.Fail(10)
+	o.Stabilize(6) // adopts 10, which is dead
+	o.Update(6)
+	if got := o.Rings(); len(got) != 0 {
 		t.Errorf("the counterexample does not break the original rules: rings %v", got)
 	}
 }
