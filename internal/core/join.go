@@ -40,12 +40,13 @@ func (c *Core) resume() error {
 	c.member.started = c.now.Mono
 	self, ok := c.registry.Member(c.self)
 	if !ok {
-		if _, gone := c.registry.Removed(c.self); gone {
+		if c.wasRemoved(c.registry) {
 			return fmt.Errorf("this node was removed from cluster %s for good; start it with an empty data directory to join as a new node", c.Cluster())
 		}
 		c.member.phase = phaseAdmitted // it had learned of the cluster, and was stopped before it was admitted
 		return nil
 	}
+	c.isNamed()
 	if err := c.makeRing(&self); err != nil {
 		return err
 	}
@@ -270,7 +271,7 @@ func (c *Core) registryIn(b []byte) {
 	}
 	first := c.registry == nil
 	if first {
-		if _, gone := reg.Removed(c.self); gone {
+		if c.wasRemoved(reg) {
 			c.fail(fmt.Errorf("this node was removed from cluster %s for good; start it with an empty data directory to join as a new node", reg.Cluster()))
 			return
 		}

@@ -198,12 +198,11 @@ func (c *Core) adoptRegistry(reg *registry.Registry) {
 		}
 	}
 	c.balance.changed(c.now.Mono)
-	if self, ok := reg.Member(c.self); !ok && c.member.phase >= phaseUp {
-		if _, gone := reg.Removed(c.self); gone {
-			c.removed()
-		}
-	} else if ok {
+	if self, ok := reg.Member(c.self); ok {
+		c.isNamed()
 		c.member.state(c, self.State)
+	} else if c.wasRemoved(reg) {
+		c.removed()
 	}
 }
 

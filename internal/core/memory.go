@@ -7,6 +7,7 @@ import (
 
 	"github.com/quorddb/quord/internal/ident"
 	"github.com/quorddb/quord/internal/kv"
+	"github.com/quorddb/quord/internal/registry"
 )
 
 // A node that lost a part of its memory must not vote with what is left. Each counts its synced writes. When it connects
@@ -16,6 +17,8 @@ import (
 
 var sequenceKey = []byte("nsequence") // the number of synced writes (8 bytes)
 
+var admittedKey = []byte("nadmitted") // there once the registry has named this node
+
 const knownPrefix = "np" // "np" node (16): boot, sequence (8 bytes each): what the node told last
 
 // memory is how far the disks are known to be written.
@@ -24,6 +27,7 @@ type memory struct {
 	sequence uint64 // of the newest synced Write of this node
 	durable  uint64 // of those that are known to be on disk
 	known    map[ident.NodeID]claim
+	admitted bool // the registry has named this node at some time
 }
 
 type claim struct{ boot, sequence uint64 }
@@ -40,6 +44,11 @@ func (m *memory) load(r kv.Reader) error {
 	default:
 		m.sequence = binary.BigEndian.Uint64(b)
 		m.begun, m.durable = m.sequence, m.sequence
+	}
+	if _, err := r.Get(admittedKey); err == nil {
+		m.admitted = true
+	} else if !errors.Is(err, kv.ErrNotFound) {
+		return fmt.Errorf("read whether the node was admitted: %w", err)
 	}
 	lower := []byte(knownPrefix)
 	upper := []byte{lower[0], lower[1] + 1}
@@ -62,6 +71,24 @@ func (m *memory) load(r kv.Reader) error {
 func (m *memory) next(w *kv.Write) {
 	m.sequence++
 	w.State = append(w.State, kv.Op{Kind: kv.Set, Key: sequenceKey, Value: binary.BigEndian.AppendUint64(nil, m.sequence)})
+}
+
+// isNamed remembers that the registry names this node. One that does not any more has removed it: the registry itself
+// forgets in time whom it has removed, and what such a node holds must not come back.
+func (c *Core) isNamed() {
+	if !c.memory.admitted {
+		c.memory.admitted = true
+		c.turn.extra.State = append(c.turn.extra.State, kv.Op{Kind: kv.Set, Key: admittedKey, Value: []byte{1}})
+	}
+}
+
+// wasRemoved reports whether a registry says, or shows by its silence, that this node was removed.
+func (c *Core) wasRemoved(reg *registry.Registry) bool {
+	if _, ok := reg.Member(c.self); ok {
+		return false
+	}
+	_, gone := reg.Removed(c.self)
+	return gone || c.memory.admitted
 }
 
 // begins remembers how a boot of another node began.

@@ -41,9 +41,19 @@ func (c *Core) Receive(from ident.NodeID, frame []byte) error {
 		}
 		if member {
 			c.receive(from, m)
+		} else if p, ok := m.(*wire.Pulse); ok {
+			c.stranger(from, p)
 		}
 		return nil
 	})
+}
+
+// stranger hears a node that is no member, and takes itself for one or wants to be one: it is told how things stand, so
+// that one that was removed so long ago that nobody remembers learns it, and ends.
+func (c *Core) stranger(from ident.NodeID, p *wire.Pulse) {
+	if c.registry != nil && p.Revision < c.registry.Revision() {
+		c.out.Add(from, false, &wire.Registry{Encoded: c.registry.Encode()})
+	}
 }
 
 // accompanied reports whether another member is connected.

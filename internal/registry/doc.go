@@ -11,8 +11,8 @@
 //   - A refused command, and one that changes nothing, leaves the registry and its revision as they were.
 //   - A member's identifier is that of its key (ident.NodeOf). Its key, weight and token indices never change; its
 //     boot never falls. No two members hold the same token.
-//   - A removed node stays removed: it cannot be admitted under its old identity while it is among the last
-//     MaxRemoved removed ones.
+//   - A removed node stays removed: it is refused under its old identity while it is among the last MaxRemoved removed
+//     ones. Of one removed before it is the node itself that knows (package core): it was named once, and is not any more.
 //   - The format in use is one that every member knows, and never falls.
 //
 // States of a member, and who may follow whom:

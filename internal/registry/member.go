@@ -18,7 +18,7 @@ import (
 // Bounds of what a registry holds. With all of them at their most its encoding is below MaxEncoded.
 const (
 	MaxMembers = 1024
-	MaxRemoved = 4096    // removed members that are remembered; the ones removed first are forgotten first
+	MaxRemoved = 4096    // removed members that are remembered; the ones removed first are forgotten first; see doc.go
 	MaxTokens  = 1 << 18 // of all members
 	MaxAddress = 255     // bytes
 	MaxZone    = 64      // bytes

@@ -1,0 +1,66 @@
+package core
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quorddb/quord/internal/kv"
+	"github.com/quorddb/quord/internal/registry"
+)
+
+// forget makes a node that does not run forget whom its cluster has removed, as a registry does in time.
+func (w *world) forget(n *node) {
+	w.t.Helper()
+	for _, k := range [][]byte{registryKey, cachedKey} {
+		b, err := n.store.Get(k)
+		if err != nil {
+			continue
+		}
+		var fields map[string]any
+		d := json.NewDecoder(strings.NewReader(string(b)))
+		d.UseNumber()
+		if err := d.Decode(&fields); err != nil {
+			w.t.Fatal(err)
+		}
+		fields["removed"] = []any{}
+		if b, err = json.Marshal(fields); err != nil {
+			w.t.Fatal(err)
+		}
+		w.write(n, &kv.Write{State: []kv.Op{{Kind: kv.Set, Key: k, Value: b}}})
+	}
+}
+
+// A node was removed so long ago that nobody remembers. When somebody starts it, it must not become a member again with
+// the replicas that it held then: those would vote with a memory of long ago.
+func TestForgottenNodeStaysRemoved(t *testing.T) {
+	w := newRing(t, 600, 4)
+	gone := w.nodes[3]
+	w.kill(gone, nil)
+	w.until(5*time.Second, "called down", func() bool { return w.state(gone) == registry.Down })
+	w.change(w.nodes[0], registry.Command{Remove: &registry.Remove{ID: gone.id}})
+	w.settled(time.Minute)
+	for _, n := range w.nodes[:3] {
+		w.kill(n, nil)
+		w.forget(n)
+	}
+	for _, n := range w.nodes[:3] {
+		w.start(n)
+	}
+	w.settled(time.Minute)
+	if _, remembered := w.nodes[0].core.registry.Removed(gone.id); remembered {
+		t.Fatal("the removal is still remembered: this test shows nothing")
+	}
+	for range 2 { // what it learns as it ends it need not know when it is started again
+		w.start(gone, w.nodes[0])
+		w.until(10*time.Second, "its end", func() bool { return gone.core == nil })
+		if gone.ended == nil || !strings.Contains(gone.ended.Error(), "removed from cluster") {
+			t.Errorf("it ended with %v", gone.ended)
+		}
+		if _, ok := w.nodes[0].core.registry.Member(gone.id); ok {
+			t.Error("it is a member again")
+		}
+	}
+	w.settled(10 * time.Second)
+}
