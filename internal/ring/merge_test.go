@@ -121,9 +121,9 @@ func (p *parted) heal() time.Duration {
 			return
 		}
 		for _, c := range p.chains(false) {
-			if len(p.rings) > 1 && !slices.ContainsFunc(c.list, func(t Token) bool { return p.alive(t.Node) }) || !inOrder(c.head.ID, c.list) {
+			if len(p.rings) > 1 && !slices.ContainsFunc(c.List, func(t Token) bool { return p.alive(t.Node) }) || !inOrder(c.Head.ID, c.List) {
 				p.dump()
-				p.t.Fatalf("while the rings merge, %v has %v", c.head, c.list)
+				p.t.Fatalf("while the rings merge, %v has %v", c.Head, c.List)
 			}
 		}
 	}

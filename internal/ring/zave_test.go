@@ -160,31 +160,31 @@ func TestZaveEverySingleStep(t *testing.T) {
 		for i, x := range live {
 			members[i] = token(x)
 		}
-		place := func(chains []chain, pred uint64) *world {
+		place := func(chains []Chain, pred uint64) *world {
 			w := newWorld(t, cfg, 1)
 			for i, c := range chains {
 				p := token(pred)
-				if p == c.head {
+				if p == c.Head {
 					p = members[(i+len(members)-1)%len(members)]
 				}
-				s := Snapshot{Node: c.head.Node, Tokens: []TokenState{
-					{ID: c.head.ID, Phase: Member, Confirmed: true, Predecessor: p, Successors: c.list},
+				s := Snapshot{Node: c.Head.Node, Tokens: []TokenState{
+					{ID: c.Head.ID, Phase: Member, Confirmed: true, Predecessor: p, Successors: c.List},
 				}}
-				if err := w.node(s.Node, c.head.ID).Restore(0, s); err != nil {
+				if err := w.node(s.Node, c.Head.ID).Restore(0, s); err != nil {
 					t.Fatal(err)
 				}
 			}
 			return w
 		}
-		var extend func(chains []chain)
-		extend = func(chains []chain) {
+		var extend func(chains []Chain)
+		extend = func(chains []Chain) {
 			if n := len(chains); n < len(live) {
 				for _, list := range lists(live[n]) {
-					extend(append(chains[:n:n], chain{members[n], list}))
+					extend(append(chains[:n:n], Chain{members[n], list}))
 				}
 				return
 			}
-			if len(principals(members, chains)) < 3 || place(chains, 0).violation(false) != "" {
+			if len(Principals(members, chains)) < 3 || place(chains, 0).violation(false) != "" {
 				return
 			}
 			states++

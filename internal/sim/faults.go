@@ -67,7 +67,9 @@ func delay(r *run, f Fault) {
 	r.finally(f.For, func() {
 		for d := range n.slowTo { // the order does not matter
 			if d.from == m.index || d.to == m.index {
-				n.slowTo[d] = max(0, n.slowTo[d]-slow)
+				if n.slowTo[d] -= slow; n.slowTo[d] <= 0 {
+					delete(n.slowTo, d)
+				}
 			}
 		}
 	})

@@ -27,6 +27,8 @@ type load struct {
 	ok        int
 	uncertain int
 	refused   int
+	since     time.Duration // failed counts those that began after it
+	failed    int
 	direct    int // reads that a session answered by itself
 	slowest   time.Duration
 }
@@ -196,6 +198,9 @@ func (c *client) ask(k *keyHistory, o op, then func()) {
 func (l *load) judge(k *keyHistory, o *op, q *Call) {
 	l.ops++
 	write := o.verb != get
+	if o.call >= l.since && (q == nil || !q.OK()) {
+		l.failed++
+	}
 	lost := func() {
 		if write {
 			k.unknown++

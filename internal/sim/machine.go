@@ -145,9 +145,12 @@ func (m *Machine) config(boot uint64) core.Config {
 	if cfg.Tokens == 0 {
 		cfg.Tokens = placement.MinTokens
 	}
-	cfg.Ring.Successors, cfg.Ring.MaxSuccessors = 8, 32
+	cfg.Ring.Successors, cfg.Ring.MaxSuccessors = ringSuccessors, 4*ringSuccessors
 	return cfg
 }
+
+// ringSuccessors is r: as in small rings, whose tokens are few.
+const ringSuccessors = 8
 
 // requestTimeout is how long a node holds a request that it cannot serve.
 const requestTimeout = 5 * time.Second
@@ -177,6 +180,9 @@ func (m *Machine) Start() {
 	if err != nil {
 		m.cannotStart(err)
 		return
+	}
+	if w.network.remembers(m) {
+		w.ring.disturbed() // they will take the new process for dead
 	}
 	w.tell("%s starts (boot %d, node %s)", m.Name(), m.dir.starts, m.dir.id.Short())
 	p := &Process{m: m, w: w, core: c, boot: boot}

@@ -29,7 +29,7 @@ type way struct{ from, to int }
 type link struct {
 	ends  [2]*Process // the one on the machine with the lower number first
 	open  bool
-	since time.Duration
+	since time.Duration    // when it was made
 	last  [2]time.Duration // when the last frame arrives, in each direction
 	held  [2][][]byte      // what waits for a cut to end
 	told  [2]bool          // who has noticed that it is closed
@@ -165,6 +165,16 @@ func (n *network) gone(m *Machine, heard bool) {
 // unheard is when silence is noticed.
 func (n *network) unheard() time.Duration { return between(n.w.chance, silence, silence+silence/4) }
 
+// remembers reports whether others have not noticed yet that the process before the one that starts was gone.
+func (n *network) remembers(m *Machine) bool {
+	for _, o := range n.w.machines {
+		if o != m && n.links[pair(m, o)] != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // silent is what others notice of a process that does nothing any more: it answers no ping.
 func (n *network) silent(p *Process) {
 	for _, o := range n.w.machines {
@@ -181,6 +191,7 @@ func (n *network) silent(p *Process) {
 // cut interrupts one way. The connection survives a short cut; what was sent arrives when it ends.
 func (n *network) cut(from, to *Machine) {
 	d := way{from.index, to.index}
+	n.w.ring.disturbed()
 	if n.cuts[d]++; n.cuts[d] > 1 {
 		return
 	}
@@ -214,6 +225,7 @@ func (n *network) mend(from, to *Machine) {
 	if n.cuts[d]--; n.cuts[d] > 0 {
 		return
 	}
+	delete(n.cuts, d)
 	l := n.link(from, to)
 	if l == nil {
 		return
@@ -227,6 +239,22 @@ func (n *network) mend(from, to *Machine) {
 	for _, frame := range held {
 		n.carry(l, side, frame)
 	}
+}
+
+// troubled reports whether a node that lives may be taken for dead.
+func (n *network) troubled() bool {
+	if n.loss > 0 || n.slow > 0 || n.swap > 0 {
+		return true
+	}
+	for _, c := range n.cuts { // the order does not matter
+		if c > 0 {
+			return true
+		}
+	}
+	if len(n.slowTo) > 0 {
+		return true
+	}
+	return false
 }
 
 // split cuts the machines of one side off from all others, in both directions, and returns what ends that.

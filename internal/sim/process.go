@@ -82,6 +82,7 @@ func (p *Process) post(fn func()) {
 // pause stops the process as SIGSTOP does.
 func (p *Process) pause() {
 	p.paused = true
+	p.w.ring.disturbed()
 	p.w.network.silent(p)
 }
 
@@ -210,6 +211,7 @@ func (p *Process) close() {
 // end is what clients see of a process that has ended: their connections break.
 func (p *Process) end() {
 	p.w.watch.ended(p)
+	p.w.ring.died()
 	calls := p.calls
 	p.calls = nil
 	for _, c := range calls {

@@ -65,6 +65,7 @@ type Result struct {
 	Frames     uint64
 	Bytes      uint64
 	Steps      uint64
+	RingChecks int // how often the ring was judged
 	// Account tells what led to the first violation.
 	Account string
 }
@@ -113,7 +114,7 @@ func (r *run) result(plan []Fault, settled time.Duration) *Result {
 	w, l := r.w, r.load
 	res := &Result{
 		Seed: w.cfg.Seed, Trace: w.Trace(), Faults: r.faults, Violations: w.violations, Plan: plan, Began: r.began,
-		Virtual: w.now, Settled: settled, Frames: w.network.frames, Bytes: w.network.bytes, Steps: w.steps,
+		Virtual: w.now, Settled: settled, Frames: w.network.frames, Bytes: w.network.bytes, Steps: w.steps, RingChecks: w.ring.checks,
 	}
 	if l != nil {
 		res.Ops, res.OK, res.Uncertain, res.Refused, res.Direct = l.ops, l.ok, l.uncertain, l.refused, l.direct
@@ -332,7 +333,7 @@ func (r *run) unsettled() string {
 func (r *run) judge(ctx context.Context) error {
 	w, l := r.w, r.load
 	// From now on all requests succeed.
-	before := l.uncertain + l.refused
+	l.since, l.failed = w.now, 0
 	if err := r.pass(ctx, 5*sec); err != nil || r.broken() {
 		return err
 	}
@@ -343,8 +344,8 @@ func (r *run) judge(ctx context.Context) error {
 		}
 		return nil
 	}
-	if failed := l.uncertain + l.refused - before; failed > 0 {
-		w.violate("%s failed after the cluster had settled", plural(failed, "request"))
+	if l.failed > 0 {
+		w.violate("%s failed after the cluster had settled", plural(l.failed, "request"))
 		return nil
 	}
 	if !r.readAll() {

@@ -54,6 +54,7 @@ type World struct {
 	byID     map[ident.NodeID]*Machine // the machine that holds a node's directory
 	network  network
 	watch    watch
+	ring     ringWatch
 	trace    *xxh3.Hasher
 	scratch  []byte
 
@@ -78,6 +79,7 @@ func New(cfg Config) *World {
 	w.chance = w.generator("network")
 	w.network.init(w)
 	w.watch.init(w)
+	w.ring.init(w)
 	return w
 }
 

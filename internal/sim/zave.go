@@ -1,0 +1,92 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/quorddb/quord/internal/placement"
+	"github.com/quorddb/quord/internal/ring"
+)
+
+// ringWatch judges the ring by Zave's invariant, as long as her operating assumption holds: nodes die one by one, so that
+// every token keeps a live successor on another machine and enough principals are left; and a node that lives is not
+// taken for dead, which cuts, losses and pauses bring about. Once that has happened, nothing is demanded until the ring
+// is one again by itself.
+type ringWatch struct {
+	w       *World
+	assumed bool
+	checks  int // how often the invariant was found to hold
+}
+
+// ringEvery is how often the ring is looked at, beside when a process ends.
+const ringEvery = 250 * time.Millisecond
+
+func (j *ringWatch) init(w *World) {
+	j.w = w
+	var again func()
+	again = func() {
+		j.look()
+		w.after(ringEvery, again)
+	}
+	w.after(ringEvery, again)
+}
+
+// disturbed says that a node that lives may be taken for dead.
+func (j *ringWatch) disturbed() { j.assumed = false }
+
+// died says that a process has ended. If what is left is no ring that her assumption allows, it was too much at once.
+func (j *ringWatch) died() {
+	if j.assumed && j.broken() != "" {
+		j.assumed = false
+	}
+}
+
+func (j *ringWatch) look() {
+	n := &j.w.network
+	if n.troubled() {
+		j.assumed = false
+	}
+	for _, m := range j.w.machines {
+		if m.proc != nil && m.proc.paused {
+			j.assumed = false
+		}
+	}
+	if j.assumed {
+		if why := j.broken(); why != "" {
+			j.w.violate("the ring: %s", why)
+		}
+		j.checks++
+		return
+	}
+	members, _ := j.chains()
+	j.assumed = !n.troubled() && len(members) > 0 && j.broken() == "" && j.w.ringApart(members) == ""
+}
+
+// chains returns the tokens that are in the ring, in order, and what each knows.
+func (j *ringWatch) chains() (members []ring.Token, chains []ring.Chain) {
+	for _, m := range j.w.machines {
+		if m.proc == nil {
+			continue
+		}
+		s, ok := m.proc.core.RingState()
+		if !ok {
+			continue
+		}
+		for _, t := range s.Tokens {
+			if t.Phase == ring.Member {
+				head := ring.Token{ID: t.ID, Node: m.dir.id}
+				members = append(members, head)
+				chains = append(chains, ring.Chain{Head: head, List: t.Successors})
+			}
+		}
+	}
+	placement.Sort(members)
+	return members, chains
+}
+
+func (j *ringWatch) broken() string {
+	members, chains := j.chains()
+	if why := ring.Violation(ringSuccessors, members, chains); why != "" {
+		return why
+	}
+	return ring.Shape(members, chains)
+}
