@@ -166,7 +166,7 @@ func (c *Core) reconcile(p *place, targets []ident.NodeID, add int) {
 	if c.now.Mono < w.since+c.cfg.Settle {
 		return
 	}
-	w.step, w.why = p.group.Plan(c.now.Mono, targets, c.live, c.able, add)
+	w.step, w.why = p.group.Plan(c.now.Mono, targets, c.live, c.ableFor(p), add)
 	c.touch(p)
 }
 

@@ -72,6 +72,8 @@ type Core struct {
 	moves   moves
 	memory  memory
 	room    room
+	mends   mends
+	scrub   scrub
 	// tightPeers says that the disk of another node was tight at some time; what it says now, its pulse tells.
 	tightPeers bool
 	gates      atomic.Pointer[gates]
@@ -166,7 +168,9 @@ func (c *Core) openGroups() error {
 		if p == nil {
 			return fmt.Errorf("the store holds a log of tablet %d, but the cluster has %d: %w", g.ID, len(c.places), kv.ErrCorrupt)
 		}
-		if err := c.openGroup(p, g); err != nil {
+		if err := c.openGroup(p, g); tablet.Damaged(err) {
+			c.lose(p, err, g)
+		} else if err != nil {
 			return err
 		}
 	}

@@ -21,6 +21,11 @@ type Figures struct {
 	Floor            uint64
 	Low, Tight       bool
 	Refused, Dropped uint64
+	// Hurt counts the replicas that are to be mended, Found the damage that was met, Mended the replicas that were mended.
+	Hurt          int
+	Found, Mended uint64
+	// Scrubs counts how often all that is stored was read through.
+	Scrubs uint64
 }
 
 // Figures returns the figures of this moment.
@@ -31,6 +36,7 @@ func (c *Core) Figures() Figures {
 		Sending: len(c.moves.out), SendingLimit: maxOutgoing,
 		Receiving: len(c.moves.in), ReceivingLimit: maxIncoming,
 		Floor: c.cfg.Floor, Low: c.room.low, Tight: c.room.tight, Refused: c.room.refused, Dropped: c.room.dropped,
+		Hurt: len(c.mends.of), Found: c.mends.found, Mended: c.mends.done, Scrubs: c.scrub.rounds,
 	}
 	if c.registry == nil {
 		return f

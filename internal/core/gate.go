@@ -101,8 +101,8 @@ func (c *Core) TryRead(mono time.Duration, r *request.Request) bool {
 	}
 	reading := tablet.Reading{State: c.store, Time: mono.Milliseconds() + g.offset.Load(), Keys: g.keys.Load()}
 	replies, expired := all.machines[r.Tablet].Read(&reading, r.Commands, r.Replies)
-	if len(expired) > 0 {
-		return false // the worker has to say so in the log first
+	if len(expired) > 0 || reading.Damage != nil {
+		return false // the worker has to say so in the log first, or to have it mended
 	}
 	r.Replies, r.Failure = replies, nil
 	return true

@@ -94,6 +94,9 @@ func (c *Core) StatusInfo() admin.Status {
 		if p.Low {
 			out.Why = append(out.Why, fmt.Sprintf("the disk of node %s is almost full: it leads nothing that others can lead", m.ID.Short()))
 		}
+		if p.Hurt > 0 {
+			out.Why = append(out.Why, fmt.Sprintf("node %s has damaged replicas of %s, which are to be mended from others", m.ID.Short(), plural(int(p.Hurt), "tablet", "tablets")))
+		}
 		if c.live(m.ID) && p.Revision < c.registry.Revision() {
 			out.Why = append(out.Why, fmt.Sprintf("node %s has not reported since the members changed", m.ID.Short()))
 		}

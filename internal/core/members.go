@@ -190,7 +190,7 @@ func (c *Core) adoptRegistry(reg *registry.Registry) {
 	if old != nil {
 		c.partFrom(old)
 	}
-	c.turn.extra.State = append(c.turn.extra.State, kv.Op{Kind: kv.Set, Key: cachedKey, Value: reg.Encode()})
+	c.turn.extra.State = append(c.turn.extra.State, kv.Op{Kind: kv.Set, Key: cachedKey, Value: tablet.Seal(cachedKey, reg.Encode())})
 	c.noteDown()
 	for id := range c.peers {
 		if _, member := reg.Member(id); !member && !c.live(id) {
@@ -256,7 +256,7 @@ func (c *Core) pulseOut() {
 func (c *Core) ownPulse() wire.Pulse {
 	p := wire.Pulse{
 		Wall: c.now.Wall, Revision: c.registry.Revision(), Sequence: c.memory.durable, Closing: c.closing,
-		Low: c.room.low, Tight: c.room.tight, Misses: c.misses(),
+		Low: c.room.low, Tight: c.room.tight, Hurt: uint64(len(c.mends.of)), Misses: c.misses(),
 	}
 	for _, pl := range c.places {
 		g := pl.group

@@ -31,7 +31,11 @@ type place struct {
 	numbers numbers
 	wish    wish
 	sink    *incoming
-	retired uint64        // the last replica that was destroyed here, which the store may not know yet
+	retired uint64       // the last replica that was destroyed here, which the store may not know yet
+	lost    *tablet.Lost // the stored replica, while damage does not let it be opened
+	ailing  ident.NodeID // the node that last said that its replica is damaged, and until when that holds
+	ailsTo  time.Duration
+	wounds  uint64        // as the group had counted when it was last looked at
 	quietAt time.Duration // when this node last wondered whether its replica is still wanted
 }
 
@@ -83,7 +87,7 @@ func (c *Core) openGroup(p *place, stored kv.Group) error {
 // finishMove moves a staged snapshot into its place at the start of the node, and returns the log that it leaves.
 func (c *Core) finishMove(sink *tablet.Sink, stored kv.Group) (kv.Group, error) {
 	for {
-		w, last, err := sink.Move(stored.Hard)
+		w, last, err := sink.Move(stored)
 		if err != nil {
 			return stored, err
 		}
@@ -91,15 +95,9 @@ func (c *Core) finishMove(sink *tablet.Sink, stored kv.Group) (kv.Group, error) 
 			return stored, err
 		}
 		if last {
-			return loggedBy(w), nil
+			return tablet.Logged(w, stored)
 		}
 	}
-}
-
-// loggedBy returns the group that a Write which installs a snapshot leaves.
-func loggedBy(w *kv.Write) kv.Group {
-	op := w.Log[0]
-	return kv.Group{ID: op.Group, Hard: *op.Hard, Start: *op.Reset, Last: op.Reset.Index}
 }
 
 // write writes outside of a turn, while the node starts.
@@ -113,7 +111,7 @@ func (c *Core) write(w *kv.Write) error {
 
 // adopt takes a replica into service.
 func (c *Core) adopt(p *place, g *tablet.Group) {
-	p.group, p.led, p.tickAt = g, false, c.now.Mono
+	p.group, p.led, p.tickAt, p.wounds = g, false, c.now.Mono, 0
 	c.member.pulseSoon(c.now.Mono)
 	c.touch(p)
 }
@@ -222,6 +220,7 @@ func (c *Core) lookAt(p *place) {
 		c.destroy(p)
 		return
 	}
+	c.noteHurt(p)
 	if led := g.Leading(); led != p.led {
 		p.led = led
 		if led {
@@ -264,7 +263,7 @@ func (c *Core) groupFor(p *place, replica uint64) (*tablet.Group, error) {
 			return nil, fmt.Errorf("tablet %d: a message for replica %d, but this node holds replica %d", p.tablet, replica, p.group.Replica())
 		}
 	}
-	if p.sink != nil && p.sink.installing {
+	if p.lost != nil || p.sink != nil && p.sink.installing {
 		return nil, nil //nolint:nilnil // it comes back when the snapshot is in its place
 	}
 	retired, err := tablet.Retired(c.store, p.tablet)

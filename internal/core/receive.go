@@ -91,6 +91,8 @@ func (c *Core) receive(from ident.NodeID, m any) {
 		c.chunk(from, m)
 	case *wire.Verdict:
 		c.verdict(from, m)
+	case *wire.Mend:
+		c.mendIn(from, m)
 	}
 }
 
@@ -154,6 +156,9 @@ func (c *Core) where(m *wire.Where) {
 			c.destroy(p)
 		}
 	}
+	if _, named := d.Find(c.self); p.lost != nil && !named {
+		c.forgetLost(p, &d)
+	}
 	p.learn(m.Leader, d.Epoch, d.Nodes())
 }
 
@@ -190,10 +195,12 @@ func (c *Core) Tick() {
 		m.pulseAt = now + pulseEvery
 		c.pulseOut()
 	}
+	c.tickScrub()
 	if now >= m.watchAt {
 		m.watchAt = now + watchEvery
 		c.watch()
 		c.tickTransfers()
+		c.tickMends()
 		c.yield()
 	}
 	if now >= m.acquaintAt {
@@ -215,10 +222,13 @@ func (c *Core) tickGroup(p *place) {
 	if g.Leading() {
 		c.observeClocks(p)
 		more, err := g.Sweep(c.now.Mono)
-		if err != nil {
+		if tablet.Damaged(err) {
+			g.Wound(err)
+		} else if err != nil {
 			c.fail(err)
 			return
 		}
+		c.noteHurt(p)
 		if more {
 			p.tickAt = c.now.Mono + sweepAgain
 		}

@@ -12,10 +12,11 @@ import (
 	"github.com/quorddb/quord/internal/tablet"
 )
 
-// State keys of a node beside its tablets.
+// State keys of a node beside its tablets. Both hold an encoded registry and a CRC32C (4 bytes) of the key and of it.
+// A node of the system group has two copies, so that damage to one does not keep it from starting.
 var (
 	registryKey = []byte("r")         // the registry as the system group's state
-	cachedKey   = []byte("nregistry") // the newest registry that an ordinary node has seen
+	cachedKey   = []byte("nregistry") // the newest registry that the node has seen
 )
 
 // systemCommand changes the registry; its argument is an encoded registry.Command.
@@ -44,7 +45,7 @@ func (s *registryMachine) Apply(m *tablet.Moment, commands []request.Command) []
 	}
 	if next.Revision() != s.current.Revision() {
 		s.current = next
-		m.Tx.Set(registryKey, next.Encode())
+		m.Tx.Set(registryKey, tablet.Seal(registryKey, next.Encode()))
 		s.core.adoptRegistry(next)
 	}
 	return replies
@@ -93,6 +94,9 @@ func readRegistry(r kv.Reader, key []byte) (*registry.Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the registry: %w", err)
 	}
+	if b, err = tablet.Unseal(key, b); err != nil {
+		return nil, fmt.Errorf("read the registry: %w", err)
+	}
 	reg, err := registry.Decode(b)
 	if err != nil {
 		return nil, fmt.Errorf("read the registry: %w", err)
@@ -100,15 +104,19 @@ func readRegistry(r kv.Reader, key []byte) (*registry.Registry, error) {
 	return reg, nil
 }
 
-// loadRegistry returns the newest registry that the store holds, nil where it holds none.
+// loadRegistry returns the newest registry that the store holds and that can be read, nil where it holds none. One that
+// is damaged is not taken for none: a node that forgot its cluster might make another one.
 func loadRegistry(r kv.Reader) (*registry.Registry, error) {
 	own, err := readRegistry(r, registryKey)
-	if err != nil {
+	if err != nil && !tablet.Damaged(err) {
 		return nil, err
 	}
-	cached, err := readRegistry(r, cachedKey)
-	if err != nil {
-		return nil, err
+	cached, cachedErr := readRegistry(r, cachedKey)
+	if cachedErr != nil && !tablet.Damaged(cachedErr) {
+		return nil, cachedErr
+	}
+	if err = errors.Join(err, cachedErr); err != nil && own == nil && cached == nil {
+		return nil, fmt.Errorf("this node no longer knows its cluster, and cannot go on with its data directory: replace it by a new node: %w", err)
 	}
 	if own == nil || cached != nil && cached.Revision() > own.Revision() {
 		return cached, nil
@@ -133,7 +141,10 @@ func Found(cluster ident.ClusterID, settings registry.Settings, first registry.J
 	if err := res.Err(); err != nil {
 		return nil, fmt.Errorf("make a cluster: %w", err)
 	}
-	w := &kv.Write{State: []kv.Op{{Kind: kv.Set, Key: registryKey, Value: reg.Encode()}}}
+	w := &kv.Write{State: []kv.Op{
+		{Kind: kv.Set, Key: registryKey, Value: tablet.Seal(registryKey, reg.Encode())},
+		{Kind: kv.Set, Key: cachedKey, Value: tablet.Seal(cachedKey, reg.Encode())},
+	}}
 	birth := func(t uint32) {
 		b := tablet.Birth(t, first.ID, wall)
 		w.Log, w.State = append(w.Log, b.Log...), append(w.State, b.State...)

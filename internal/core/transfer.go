@@ -64,6 +64,7 @@ type outgoing struct {
 	resume  tablet.Cursor // where the last stored one ends
 	last    bool          // the last chunk has been sent
 	broken  bool          // the connection ended; the receiver may come back
+	mends   bool          // it is for a damaged replica, which any other may send to
 	at      time.Duration
 }
 
@@ -83,7 +84,7 @@ type incoming struct {
 	queue      [][]byte
 	queued     bool // it is in moves.ready
 	installing bool // the group is out of service until the snapshot is in its place
-	hard       kv.HardState
+	log        kv.Group
 	at         time.Duration
 }
 
@@ -93,23 +94,27 @@ func (c *Core) startTransfers(p *place) {
 		return // raft asks again
 	}
 	for _, r := range p.group.Lagging() {
-		if !c.live(r.Node) || c.sending(p, r.ID) {
-			continue
+		if c.live(r.Node) && !c.sending(p, r.ID) {
+			c.sendTo(p, r, false)
 		}
-		src, err := p.group.Snapshot()
-		if err != nil {
-			c.fail(err)
-			return
-		}
-		c.moves.next++
-		o := &outgoing{
-			id: c.moves.next<<16 | c.cfg.Boot&0xffff, place: p, group: p.group, to: r.Node, boot: c.peer(r.Node).boot,
-			replica: r.ID, source: src, at: c.now.Mono,
-		}
-		c.moves.out[o.id] = o
-		c.offer(o)
-		c.pump(o)
 	}
+}
+
+// sendTo begins to send a snapshot to a replica.
+func (c *Core) sendTo(p *place, r tablet.Replica, mends bool) {
+	src, err := p.group.Snapshot()
+	if err != nil {
+		c.fail(err)
+		return
+	}
+	c.moves.next++
+	o := &outgoing{
+		id: c.moves.next<<16 | c.cfg.Boot&0xffff, place: p, group: p.group, to: r.Node, boot: c.peer(r.Node).boot,
+		replica: r.ID, source: src, at: c.now.Mono, mends: mends,
+	}
+	c.moves.out[o.id] = o
+	c.offer(o)
+	c.pump(o)
 }
 
 func (c *Core) sending(p *place, replica uint64) bool {
@@ -129,6 +134,14 @@ func (c *Core) offer(o *outgoing) {
 func (c *Core) pump(o *outgoing) {
 	for !o.last && (o.sent == o.stored || o.sent-o.stored < chunkWindow && o.flying < windowBytes) {
 		chunk, last, err := o.source.Next(chunkSize)
+		if tablet.Damaged(err) {
+			o.group.Wound(err)
+			if o.place.group == o.group {
+				c.noteHurt(o.place)
+			}
+			c.endTransfer(o)
+			return
+		}
 		if err != nil {
 			c.fail(err)
 			return
@@ -218,7 +231,7 @@ func (c *Core) tickTransfers() {
 		if o.broken {
 			patience = resumeWithin
 		}
-		gone := o.place.group != o.group || !o.group.Leading()
+		gone := o.place.group != o.group || !o.group.Leading() && !o.mends
 		if o.broken && c.live(o.to) {
 			if c.peer(o.to).boot != o.boot {
 				gone = true
@@ -262,7 +275,7 @@ func (c *Core) offered(from ident.NodeID, m *wire.Offer) {
 	decline := func() {
 		c.out.Add(from, false, &wire.Verdict{Transfer: m.Transfer, State: wire.Declined})
 	}
-	if p == nil || p.group == nil || p.group.Replica() != m.Replica || len(c.moves.in) >= maxIncoming || c.room.low {
+	if p == nil || p.lost == nil && (p.group == nil || p.group.Replica() != m.Replica) || len(c.moves.in) >= maxIncoming || c.room.low {
 		decline()
 		return
 	}
@@ -272,12 +285,12 @@ func (c *Core) offered(from ident.NodeID, m *wire.Offer) {
 		decline()
 		return
 	}
-	if p.group.Holds(sink.Position()) {
+	if p.group != nil && p.group.Holds(sink.Position()) {
 		// It was installed before, and the answer got lost: only this one tells the leader where to go on.
 		c.out.Add(from, true, &wire.Verdict{Transfer: m.Transfer, State: wire.Installed})
 		return
 	}
-	if !p.group.Wants(sink.Position()) || p.sink != nil && p.sink.installing {
+	if !c.wants(p, sink.Position()) || p.sink != nil && p.sink.installing {
 		decline()
 		return
 	}
@@ -336,7 +349,7 @@ func (c *Core) stepMoves() {
 
 func (c *Core) stepReceive(in *incoming) {
 	p := in.place
-	if p.group == nil || !p.group.Wants(in.sink.Position()) {
+	if !c.wants(p, in.sink.Position()) {
 		state := wire.Declined
 		if p.group != nil && p.group.Holds(in.sink.Position()) {
 			state = wire.Installed // the log brought it first
@@ -346,8 +359,8 @@ func (c *Core) stepReceive(in *incoming) {
 	}
 	data := in.queue[0]
 	in.queue = in.queue[1:]
-	hard := p.group.Hard()
-	w, whole, err := in.sink.Receive(data, hard)
+	stored := p.stored()
+	w, whole, err := in.sink.Receive(data, stored)
 	if err != nil {
 		c.tell(Warn, "a snapshot was declined", "tablet", p.tablet, "error", err)
 		c.endIncoming(in, wire.Declined)
@@ -362,19 +375,19 @@ func (c *Core) stepReceive(in *incoming) {
 		return
 	}
 	// From here on the replica is out of service: what it holds is about to be replaced.
-	in.installing, in.hard = true, hard
+	in.installing, in.log = true, stored
 	c.drop(p)
 	c.turn.sync = true
 	if !whole {
 		c.moves.enqueue(in)
 		return
 	}
-	c.turn.after = append(c.turn.after, func() { c.installed(in, loggedBy(w)) })
+	c.turn.after = append(c.turn.after, func() { c.installed(in, w) })
 }
 
 // stepInstall moves a part of a complete stage into its place.
 func (c *Core) stepInstall(in *incoming) {
-	w, last, err := in.sink.Move(in.hard)
+	w, last, err := in.sink.Move(in.log)
 	if err != nil {
 		c.fail(err)
 		return
@@ -382,26 +395,36 @@ func (c *Core) stepInstall(in *incoming) {
 	c.turn.add(w)
 	if last {
 		c.turn.sync = true
-		c.turn.after = append(c.turn.after, func() { c.installed(in, loggedBy(w)) })
+		c.turn.after = append(c.turn.after, func() { c.installed(in, w) })
 		return
 	}
 	c.moves.enqueue(in)
 }
 
 // installed takes the replica into service again, with the state that has arrived.
-func (c *Core) installed(in *incoming, stored kv.Group) {
+func (c *Core) installed(in *incoming, w *kv.Write) {
 	p := in.place
 	c.endIncoming(in, wire.Installed)
 	cfg := c.groupConfig(p.tablet)
-	g, err := tablet.Open(cfg, stored, c.now.Mono)
+	stored, err := tablet.Logged(w, in.log)
+	var g *tablet.Group
+	if err == nil {
+		g, err = tablet.Open(cfg, stored, c.now.Mono)
+	}
 	if err == nil {
 		err = cfg.Machine.Installed(c.store)
+	}
+	if tablet.Damaged(err) {
+		c.lose(p, err, stored)
+		return
 	}
 	if err != nil {
 		c.fail(err)
 		return
 	}
+	p.lost = nil
 	c.adopt(p, g)
+	c.mended(p)
 	c.tell(Debug, "snapshot installed", "tablet", p.tablet, "index", stored.Last, "bytes", in.sink.Bytes)
 }
 

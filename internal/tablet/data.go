@@ -29,9 +29,21 @@ func (d *Data) Apply(m *Moment, commands []request.Command) [][]byte {
 	v := writeView{view: view{data: d, now: m.Time}, m: m}
 	replies := make([][]byte, len(commands))
 	for i, c := range commands {
+		mark, keys, soonest := m.Tx.mark(), *m.Keys, *m.Soonest
 		replies[i] = command.Evaluate(&v, c, nil)
+		if err := m.Tx.err; err != nil && m.Alone && Damaged(err) {
+			m.Tx.back(mark)
+			*m.Keys, *m.Soonest = keys, soonest
+			m.Wounds++
+			replies[i] = unreadable(nil, err)
+		}
 	}
 	return replies
+}
+
+// unreadable is what a client is told whose command needs a record that no replica can read.
+func unreadable(dst []byte, err error) []byte {
+	return fmt.Appendf(dst, "-ERR a stored record is damaged, and there is no other replica to mend it from (SET replaces it): %v\r\n", err)
 }
 
 // Read implements Machine.
@@ -52,7 +64,10 @@ func (d *Data) Read(r *Reading, commands []request.Command, replies [][]byte) (o
 		v.err = nil
 		reply = command.Evaluate(v, c, reply)
 		if v.err != nil {
-			reply = fmt.Appendf(reply[:0], "-ERR a stored record cannot be read: %v\r\n", v.err)
+			reply = unreadable(reply[:0], v.err)
+			if Damaged(v.err) {
+				r.Damage = v.err
+			}
 		}
 		replies = append(replies, reply)
 	}
@@ -192,7 +207,12 @@ func (v *writeView) Get(key []byte) (record.Record, bool) {
 
 // Put implements command.View.
 func (v *writeView) Put(key []byte, r record.Record) {
+	mark := v.m.Tx.err
 	old, had := v.stored(key)
+	if mark == nil && v.m.Alone && Damaged(v.m.Tx.err) {
+		v.m.Tx.err, had = nil, true // what nobody can read is replaced; its expiry, if it had one, is stale
+		v.m.Wounds++
+	}
 	s := slot.Of(key)
 	if !had {
 		*v.m.Keys++

@@ -22,7 +22,7 @@
 // State keys (package record has the keys of the data), integers big endian:
 //
 //	'm' tablet (4)                                  the head: see head.append
-//	'w' tablet (4) node (16) boot (8) number (8)    a result too large for the head: replies, see AppendReplies
+//	'w' tablet (4) node (16) boot (8) number (8)    a result too large for the head: replies (see AppendReplies), sealed
 //	'x' slot (2) time (8) key                       the key expires then; no value
 //	't' tablet (4)                                  the highest replica id that was removed from this node (8)
 //	'S' tablet (4) key                              a state key of a snapshot that is being received

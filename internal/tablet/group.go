@@ -100,6 +100,9 @@ type Group struct {
 	proposedEpoch uint64 // the epoch of the change of replicas that was proposed last, and when
 	proposedAt    time.Duration
 
+	hurt   hurt
+	wounds uint64
+
 	ready  raft.Ready
 	inTurn bool
 }
@@ -194,8 +197,11 @@ func open(cfg Config, stored kv.Group, h *head, replica uint64, now time.Duratio
 	// A commit index that only advanced is not written, so the stored one may lag.
 	stored.Hard.Commit = min(max(stored.Hard.Commit, h.applied.Index), stored.Last)
 	g.log = &raftLog{
-		group: cfg.Tablet, store: cfg.Store, hard: stored.Hard, start: stored.Start, last: stored.Last,
+		group: cfg.Tablet, store: cfg.Store, hard: stored.Hard, start: stored.Start, last: stored.Last, known: h.applied,
 		conf: func() *pb.ConfState { return confState(&g.head.descriptor) },
+	}
+	if err := g.log.loadTail(h.applied.Index); err != nil {
+		return nil, fmt.Errorf("tablet %d: %w", cfg.Tablet, err)
 	}
 	var err error
 	g.raft, err = raft.NewRawNode(&raft.Config{
@@ -285,7 +291,7 @@ func (g *Group) Write(now time.Duration, o Origin, commands []byte, w Waiter) Re
 	if !g.leading {
 		return NotLeader
 	}
-	if len(g.waiting) >= maxWaiting {
+	if len(g.waiting) >= maxWaiting || g.hurt.stuck {
 		return Busy
 	}
 	key := waitKey{o.Node, o.Boot, o.Number}
@@ -336,7 +342,7 @@ func (g *Group) Read(now time.Duration, commands []request.Command, w Waiter) Re
 		g.answer(now, read{commands, w})
 		return Taken
 	}
-	if g.reads.len() >= maxWaiting {
+	if g.reads.len() >= maxWaiting || g.hurt.stuck {
 		return Busy
 	}
 	g.reads.add(read{commands, w})
@@ -351,7 +357,7 @@ func (g *Group) TryRead(now time.Duration, commands []request.Command) (replies 
 	}
 	r := Reading{State: g.cfg.Store, Time: g.clock.now(now), Keys: g.head.keys}
 	replies, expired := g.cfg.Machine.Read(&r, commands, nil)
-	return replies, len(expired) == 0
+	return replies, len(expired) == 0 && r.Damage == nil
 }
 
 // Step takes a raft message that another node sent.

@@ -90,7 +90,7 @@ func (l *lease) begin() { l.answers, l.revoked, l.renewed, l.asked = l.answers[:
 // itself. The lease is judged by the configuration that is applied now, so it shrinks when that changes. It holds at a
 // moment before its end, and nothing that is read then is stale; what is read later, without looking again, may be.
 func (g *Group) LeaseEnd(now time.Duration) time.Duration {
-	if !g.Serving() || g.lease.revoked {
+	if !g.Serving() || g.lease.revoked || g.hurt.stuck {
 		return 0
 	}
 	confirmed := g.confirmed(now, Incoming)

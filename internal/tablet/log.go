@@ -17,11 +17,14 @@ type raftLog struct {
 
 	hard  kv.HardState
 	start kv.Position // what lies at or before it has been truncated
+	known kv.Position // where the state stood when the replica was opened: its term is known without the entry
 	last  uint64
 
 	// tail holds the entries (last-len(tail), last]; bytes is the size of their data.
 	tail  []*pb.Entry
 	bytes int
+	// damaged says that an entry on disk could not be read; what is on disk alone has been applied.
+	damaged bool
 
 	conf func() *pb.ConfState
 }
@@ -93,6 +96,8 @@ func (l *raftLog) Term(i uint64) (uint64, error) {
 	switch {
 	case i == l.start.Index:
 		return l.start.Term, nil
+	case i == l.known.Index && i > l.start.Index:
+		return l.known.Term, nil
 	case i < l.start.Index:
 		return 0, raft.ErrCompacted
 	case i > l.last:
@@ -101,6 +106,10 @@ func (l *raftLog) Term(i uint64) (uint64, error) {
 		return l.tail[i-l.tailStart()-1].GetTerm(), nil
 	}
 	entries, err := l.store.Entries(l.group, i, i+1, 0)
+	if Damaged(err) {
+		l.damaged = true
+		return 0, raft.ErrCompacted
+	}
 	if err != nil {
 		return 0, fmt.Errorf("read log entry %d of tablet %d: %w", i, l.group, err)
 	}
@@ -121,6 +130,10 @@ func (l *raftLog) Entries(lo, hi, maxSize uint64) ([]*pb.Entry, error) {
 	stored, err := l.store.Entries(l.group, lo, hi, maxSize)
 	if errors.Is(err, kv.ErrNotFound) {
 		return nil, raft.ErrUnavailable
+	}
+	if Damaged(err) {
+		l.damaged = true
+		return nil, raft.ErrCompacted
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read log entries %d to %d of tablet %d: %w", lo, hi, l.group, err)
@@ -154,6 +167,8 @@ const entryOverhead = 24
 func (l *raftLog) Snapshot() (*pb.Snapshot, error) {
 	return nil, raft.ErrSnapshotTemporarilyUnavailable
 }
+
+func entryType(t uint8) pb.EntryType { return pb.EntryType(t) }
 
 func newEntry(index, term uint64, t pb.EntryType, data []byte) *pb.Entry {
 	e := &struct {

@@ -40,6 +40,10 @@ type Moment struct {
 	Keys *int64
 	// Soonest is at most the earliest expiry in the tablet; 0 where it is not known, -1 where nothing expires.
 	Soonest *int64
+	// Alone says that no other replica applies the entry, so that a command that meets a damaged record may be refused;
+	// Wounds counts those. Otherwise damage is an error of Tx, and nothing of the entry comes to pass.
+	Alone  bool
+	Wounds uint64
 }
 
 // Reading is the state as a read sees it.
@@ -47,4 +51,7 @@ type Reading struct {
 	State kv.Reader
 	Time  int64
 	Keys  int64
+	// Damage is set by Read when it met stored bytes that are not what was written; the replies are then of no use, but
+	// to tell so.
+	Damage error
 }

@@ -61,6 +61,11 @@ func (g *Group) Plan(now time.Duration, targets []ident.NodeID, live, able func(
 		return Underway, "a change of the replicas is proposed"
 	}
 	g.proposedAt = now
+	if g.hurt.err != nil {
+		if step, why, ok := g.planHurt(now); ok {
+			return step, why
+		}
+	}
 	wanted := func(n ident.NodeID) bool { return slices.Contains(targets, n) }
 	var voters, ready, behind, surplus []Replica
 	for _, r := range d.Replicas {

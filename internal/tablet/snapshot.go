@@ -81,14 +81,18 @@ func (s *Source) Next(size int) (chunk []byte, last bool, err error) {
 			from = append(bytes.Clone(s.after), 0)
 		}
 		full := false
+		var damaged error
 		err := s.view.Scan(from, to, func(k, v []byte) bool {
+			if damaged = checkPair(k, v); damaged != nil {
+				return false
+			}
 			pairs = appendBlob(appendBlob(pairs, k), v)
 			n++
 			s.after = append(s.after[:0], k...)
 			full = len(pairs) >= size
 			return !full
 		})
-		if err != nil {
+		if err = errors.Join(err, damaged); err != nil {
 			return nil, false, fmt.Errorf("read a snapshot: %w", err)
 		}
 		if !full {
@@ -164,7 +168,7 @@ func (s *Sink) Complete() bool { return s.complete }
 
 // Receive takes the next chunk. The Write it returns stages it; with whole it installs the snapshot at once. Both
 // need a sync when the sink is complete.
-func (s *Sink) Receive(chunk []byte, hard kv.HardState) (w *kv.Write, whole bool, err error) {
+func (s *Sink) Receive(chunk []byte, log kv.Group) (w *kv.Write, whole bool, err error) {
 	ops, last, err := decodeChunk(chunk)
 	if err != nil {
 		return nil, false, err
@@ -173,7 +177,9 @@ func (s *Sink) Receive(chunk []byte, hard kv.HardState) (w *kv.Write, whole bool
 	s.Bytes += int64(len(chunk))
 	s.complete = last
 	if first && last {
-		w = s.install(hard)
+		if w, err = s.install(log); err != nil {
+			return nil, false, err
+		}
 		w.State = append(w.State, ops...)
 		return w, true, nil
 	}
@@ -193,7 +199,7 @@ func (s *Sink) Receive(chunk []byte, hard kv.HardState) (w *kv.Write, whole bool
 
 // Move returns the next Write of the move of a complete stage into its place, nil when all is done. The last one
 // makes the replica what the snapshot says, and needs a sync.
-func (s *Sink) Move(hard kv.HardState) (w *kv.Write, last bool, err error) {
+func (s *Sink) Move(log kv.Group) (w *kv.Write, last bool, err error) {
 	w = &kv.Write{}
 	if !s.moving {
 		s.moving = true
@@ -221,7 +227,10 @@ func (s *Sink) Move(hard kv.HardState) (w *kv.Write, last bool, err error) {
 	if full {
 		return w, false, nil
 	}
-	end := s.install(hard)
+	end, err := s.install(log)
+	if err != nil {
+		return nil, false, err
+	}
 	// The ranges were emptied when the move began; what has been moved stays.
 	w.Log = end.Log
 	w.State = append(w.State,
@@ -230,18 +239,53 @@ func (s *Sink) Move(hard kv.HardState) (w *kv.Write, last bool, err error) {
 	return w, true, nil
 }
 
-// install returns the Write that empties the replica's state and sets its head and log to the snapshot's.
-func (s *Sink) install(hard kv.HardState) *kv.Write {
+// install returns the Write that empties the replica's state and sets its head and log to the snapshot's. A log that
+// holds the snapshot's place stays from there on: the replica has acknowledged what is in it.
+func (s *Sink) install(log kv.Group) (*kv.Write, error) {
+	held, err := s.heldBy(log)
+	if err != nil {
+		return nil, err
+	}
+	hard := log.Hard
 	if hard.Term < s.position.Term {
 		hard.Term, hard.Vote = s.position.Term, 0
 	}
-	hard.Commit = s.position.Index
-	w := &kv.Write{Log: []kv.LogOp{{Group: s.tablet, Reset: &s.position, Hard: &hard}}}
+	op := kv.LogOp{Group: s.tablet, Hard: &hard}
+	if held {
+		hard.Commit = max(hard.Commit, s.position.Index)
+		op.Truncate = &s.position
+	} else {
+		hard.Commit = s.position.Index
+		op.Reset = &s.position
+	}
+	w := &kv.Write{Log: []kv.LogOp{op}}
 	for _, r := range stateRanges(s.tablet, s.machine) {
 		w.State = append(w.State, kv.Op{Kind: kv.DeleteRange, Key: r[0], Value: r[1]})
 	}
 	w.State = append(w.State, kv.Op{Kind: kv.Set, Key: headKey(s.tablet), Value: s.head})
-	return w
+	return w, nil
+}
+
+// Logged returns the log that a Write which installs a snapshot leaves of the one before.
+func Logged(w *kv.Write, before kv.Group) (kv.Group, error) {
+	e, err := w.Log[0].Effect(before, true)
+	return e.After, err
+}
+
+// heldBy reports whether a log holds the very entry at the snapshot's place.
+func (s *Sink) heldBy(log kv.Group) (bool, error) {
+	p := s.position
+	if p.Index <= log.Start.Index || p.Index > log.Last {
+		return p == log.Start, nil
+	}
+	entries, err := s.store.Entries(s.tablet, p.Index, p.Index+1, 0)
+	if Damaged(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("tablet %d: look for the place of a snapshot in the log: %w", s.tablet, err)
+	}
+	return entries[0].Term == p.Term, nil
 }
 
 // Staged returns the sink of a complete stage that a crash left behind, or nil.
@@ -279,11 +323,20 @@ func (g *Group) Hard() kv.HardState { return g.log.hard }
 
 // Wants reports whether a snapshot at this position would bring the replica forward. One whose place the log holds
 // would not: entries that this replica has acknowledged may lie beyond it, and installing it would lose them.
-func (g *Group) Wants(p kv.Position) bool { return !g.leading && !g.Holds(p) }
+// One that is hurt wants any that does not take it back.
+func (g *Group) Wants(p kv.Position) bool {
+	if g.hurt.err != nil {
+		return p.Index >= g.head.applied.Index
+	}
+	return !g.leading && !g.Holds(p)
+}
 
 // Holds reports whether all that a snapshot at this position stands for is in the log or the state of this replica:
 // it has applied it, knows it committed, or holds the very entry, and so, by the way of logs, all before it.
 func (g *Group) Holds(p kv.Position) bool {
+	if g.hurt.err != nil {
+		return false
+	}
 	if p.Index <= max(g.log.hard.Commit, g.head.applied.Index) {
 		return true
 	}
@@ -293,16 +346,7 @@ func (g *Group) Holds(p kv.Position) bool {
 
 // Destroy returns the Write that removes all of the replica from this node, and remembers that its id is spent.
 func (g *Group) Destroy() *kv.Write {
-	w := &kv.Write{Log: []kv.LogOp{{Group: g.cfg.Tablet, Destroy: true}}}
-	for _, r := range stateRanges(g.cfg.Tablet, g.cfg.Machine) {
-		w.State = append(w.State, kv.Op{Kind: kv.DeleteRange, Key: r[0], Value: r[1]})
-	}
-	lower, upper := stageRange(g.cfg.Tablet)
-	w.State = append(w.State,
-		kv.Op{Kind: kv.Delete, Key: headKey(g.cfg.Tablet)},
-		kv.Op{Kind: kv.DeleteRange, Key: lower, Value: upper},
-		kv.Op{Kind: kv.Set, Key: retiredKey(g.cfg.Tablet), Value: binary.BigEndian.AppendUint64(nil, g.replica)})
-	return w
+	return Erase(g.cfg.Tablet, g.cfg.Machine, g.replica)
 }
 
 // Retired returns the highest id of a replica of the tablet that was removed from this node: what comes for it or

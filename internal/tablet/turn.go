@@ -76,7 +76,10 @@ func (g *Group) Ready(t *Turn) error {
 	for _, rs := range rd.ReadStates {
 		g.reads.confirm(rs.RequestCtx, rs.Index)
 	}
-	if len(rd.CommittedEntries) == 0 {
+	if g.log.damaged {
+		g.cut(t)
+	}
+	if len(rd.CommittedEntries) == 0 || g.hurt.stuck {
 		return nil
 	}
 	return g.apply(t, rd.CommittedEntries)
@@ -163,13 +166,16 @@ func (g *Group) persist(t *Turn, rd *raft.Ready) {
 
 // apply evaluates committed entries; their changes and the new head become part of the turn's Write.
 func (g *Group) apply(t *Turn, entries []*pb.Entry) error {
+	done := len(t.done)
 	for _, e := range entries {
 		g.head.applied = kv.Position{Index: e.GetIndex(), Term: e.GetTerm()}
 		g.applyBytes += len(e.GetData()) + entryOverhead
 		switch e.GetType() {
 		case pb.EntryNormal:
 			if len(e.GetData()) > 0 {
-				if err := g.applyNormal(t, e); err != nil {
+				if err := g.applyNormal(t, e); Damaged(err) {
+					g.tx.fail(err)
+				} else if err != nil {
 					return err
 				}
 			}
@@ -184,6 +190,9 @@ func (g *Group) apply(t *Turn, entries []*pb.Entry) error {
 	g.clock.Start(g.head.time, t.Now) // a new leader too goes on from the last entry, and what has elapsed since
 	g.tx.Set(headKey(g.cfg.Tablet), g.head.append(nil))
 	ops, err := g.tx.take()
+	if Damaged(err) {
+		return g.stop(t, done, err)
+	}
 	if err != nil {
 		return fmt.Errorf("tablet %d: apply up to entry %d: %w", g.cfg.Tablet, g.head.applied.Index, err)
 	}
@@ -205,6 +214,7 @@ func (g *Group) applyNormal(t *Turn, raw *pb.Entry) error {
 	h.time = max(h.time, e.time)
 	m := Moment{
 		Tx: &g.tx, Index: raw.GetIndex(), Time: h.time, Seed: e.seed, MaxValue: int(e.maxValue), Keys: &h.keys, Soonest: &g.clock.soonest,
+		Alone: g.Alone(),
 	}
 	if e.kind == entryExpire {
 		if len(e.commands) == 1 {
@@ -220,15 +230,20 @@ func (g *Group) applyNormal(t *Turn, raw *pb.Entry) error {
 	switch v {
 	case fresh:
 		replies = g.cfg.Machine.Apply(&m, e.commands)
+		g.wounds += m.Wounds
 		encoded := AppendReplies(nil, replies)
 		dropped = append(dropped, h.windows.store(e.origin, encoded)...)
 		if len(encoded) > largeResult {
-			g.tx.Set(resultKey(g.cfg.Tablet, largeKey{e.origin.Node, e.origin.Boot, e.origin.Number}), encoded)
+			k := resultKey(g.cfg.Tablet, largeKey{e.origin.Node, e.origin.Boot, e.origin.Number})
+			g.tx.Set(k, Seal(k, encoded))
 		}
 	case repeated:
 		encoded := first.replies
 		if encoded == nil {
-			encoded = g.tx.Get(resultKey(g.cfg.Tablet, largeKey{e.origin.Node, e.origin.Boot, e.origin.Number}))
+			k := resultKey(g.cfg.Tablet, largeKey{e.origin.Node, e.origin.Boot, e.origin.Number})
+			if encoded, err = Unseal(k, g.tx.Get(k)); err != nil {
+				return fmt.Errorf("tablet %d: entry %d repeats a write: %w", g.cfg.Tablet, raw.GetIndex(), err)
+			}
 		}
 		if replies, err = DecodeReplies(encoded); err != nil {
 			return fmt.Errorf("tablet %d: entry %d repeats a write whose result is damaged: %w", g.cfg.Tablet, raw.GetIndex(), err)
@@ -331,6 +346,12 @@ func (g *Group) answerReads(now time.Duration) {
 func (g *Group) answer(now time.Duration, rd read) {
 	r := Reading{State: g.cfg.Store, Time: g.clock.now(now), Keys: g.head.keys}
 	replies, expired := g.cfg.Machine.Read(&r, rd.commands, nil)
+	if r.Damage != nil {
+		if g.Wound(r.Damage); !g.Alone() {
+			rd.waiter.Lost() // it is asked for again, of whoever leads then
+			return
+		}
+	}
 	if len(expired) == 0 {
 		rd.waiter.Done(replies)
 		return

@@ -107,6 +107,13 @@ func (t *Tx) add(op kv.Op) {
 	}
 }
 
+// mark is a place among the changes to which back returns. Errors since are forgotten too.
+func (t *Tx) mark() int { return len(t.ops) }
+
+func (t *Tx) back(mark int) {
+	t.ops, t.index, t.err = t.ops[:mark], nil, nil // a later change makes the index anew
+}
+
 func (t *Tx) fail(err error) {
 	if t.err == nil {
 		t.err = err

@@ -106,7 +106,7 @@ func (n *node) open(stored kv.Group) error {
 	}
 	for sink != nil {
 		sink.step = n.w.move
-		w, last, err := sink.Move(stored.Hard)
+		w, last, err := sink.Move(stored)
 		if err != nil {
 			return err
 		}

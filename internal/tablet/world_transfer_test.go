@@ -29,7 +29,7 @@ type incoming struct {
 	stored         uint64
 	next           []byte
 	installing     bool
-	hard           kv.HardState
+	log            kv.Group
 }
 
 func (n *node) startTransfers() {
@@ -192,8 +192,8 @@ func (n *node) stepIncoming() {
 		n.after = append(n.after, func() { n.verdict(int(in.from), in.transfer, in.stored, state) })
 		return
 	}
-	hard := n.group.Hard()
-	w, whole, err := in.sink.Receive(chunk, hard)
+	log := n.group.Log()
+	w, whole, err := in.sink.Receive(chunk, log)
 	n.must(err)
 	in.stored++
 	n.addExtra(w)
@@ -201,7 +201,7 @@ func (n *node) stepIncoming() {
 		n.after = append(n.after, func() { n.verdict(int(in.from), in.transfer, in.stored, receiving) })
 		return
 	}
-	in.installing, in.hard = true, hard
+	in.installing, in.log = true, log
 	n.group.Abandon()
 	n.group = nil
 	n.after = append(n.after, func() {})
@@ -211,7 +211,7 @@ func (n *node) stepIncoming() {
 }
 
 func (n *node) stepInstall(in *incoming) {
-	w, last, err := in.sink.Move(in.hard)
+	w, last, err := in.sink.Move(in.log)
 	n.must(err)
 	n.addExtra(w)
 	n.w.moved++
@@ -225,8 +225,9 @@ func (n *node) addExtra(w *kv.Write) {
 }
 
 func (n *node) installed(in *incoming, w *kv.Write) {
-	op := w.Log[0]
-	g, err := Open(n.config(), kv.Group{ID: op.Group, Hard: *op.Hard, Start: *op.Reset, Last: op.Reset.Index}, n.mono())
+	stored, err := Logged(w, in.log)
+	n.must(err)
+	g, err := Open(n.config(), stored, n.mono())
 	n.must(err)
 	n.in = nil
 	n.adopt(g)

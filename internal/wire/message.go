@@ -26,6 +26,7 @@ const (
 	KindOffer
 	KindChunk
 	KindVerdict
+	KindMend
 )
 
 // Message is something a node says to another.
@@ -108,6 +109,8 @@ type Pulse struct {
 	// Low says that the node's disk is almost full, so that it should not lead either; Tight that it takes no entries of
 	// logs any more.
 	Low, Tight bool
+	// Hurt counts the tablets of which this node holds a damaged replica.
+	Hurt uint64
 	// Misses are the members that the node is not connected to.
 	Misses []ident.NodeID
 }
@@ -165,6 +168,12 @@ type Verdict struct {
 	State    VerdictState
 }
 
+// Mend asks for a snapshot to mend a damaged replica with, at Index or beyond.
+type Mend struct {
+	Tablet uint32
+	Index  uint64
+}
+
 func (*Request) kind() Kind  { return KindRequest }
 func (*Response) kind() Kind { return KindResponse }
 func (Ring) kind() Kind      { return KindRing }
@@ -176,6 +185,7 @@ func (*Where) kind() Kind    { return KindWhere }
 func (*Offer) kind() Kind    { return KindOffer }
 func (*Chunk) kind() Kind    { return KindChunk }
 func (*Verdict) kind() Kind  { return KindVerdict }
+func (*Mend) kind() Kind     { return KindMend }
 
 func (m *Request) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, m.ID)
@@ -224,7 +234,7 @@ func (m *Pulse) append(b []byte) []byte {
 			flags |= 1 << i
 		}
 	}
-	b = append(b, flags)
+	b = binary.AppendUvarint(append(b, flags), m.Hurt)
 	b = binary.AppendUvarint(b, uint64(len(m.Misses)))
 	for _, id := range m.Misses {
 		b = append(b, id[:]...)
@@ -261,6 +271,10 @@ func (m *Verdict) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, m.Transfer)
 	b = binary.AppendUvarint(b, m.Seq)
 	return append(b, byte(m.State))
+}
+
+func (m *Mend) append(b []byte) []byte {
+	return binary.AppendUvarint(binary.AppendUvarint(b, uint64(m.Tablet)), m.Index)
 }
 
 // ErrDamaged is wrapped by errors about frames that are not a sequence of messages.
@@ -333,6 +347,7 @@ func decode(kind Kind, body []byte) (any, error) {
 		}
 		flags := r.byte()
 		p.Closing, p.Low, p.Tight = flags&1 != 0, flags&2 != 0, flags&4 != 0
+		p.Hurt = r.uvarint()
 		p.Misses = r.nodes()
 		m = p
 	case KindAsk:
@@ -349,6 +364,8 @@ func decode(kind Kind, body []byte) (any, error) {
 		m = &Chunk{Transfer: r.uvarint(), Seq: r.uvarint(), Data: r.b}
 	case KindVerdict:
 		m = &Verdict{Transfer: r.uvarint(), Seq: r.uvarint(), State: VerdictState(r.byte())}
+	case KindMend:
+		m = &Mend{Tablet: r.uint32(), Index: r.uvarint()}
 	default:
 		return nil, nil //nolint:nilnil // an unknown kind is skipped
 	}

@@ -1,0 +1,191 @@
+package core
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/quorddb/quord/internal/ident"
+	"github.com/quorddb/quord/internal/kv"
+	"github.com/quorddb/quord/internal/tablet"
+	"github.com/quorddb/quord/internal/wire"
+)
+
+// A replica that has met damage in what it stores (package tablet says what that means) is mended with a snapshot of
+// another one, whether that leads or not: it asks them one after the other, until one has sent what makes up for it.
+// Meanwhile it hands over what it leads. One that could not be opened at all is asked for in the same way; until it is
+// mended this node answers nothing for it, and neither votes nor keeps entries.
+
+// mend is one replica that is to be mended.
+type mend struct {
+	place   *place
+	since   time.Duration
+	askedAt time.Duration
+	turn    int
+}
+
+// mends holds them.
+type mends struct {
+	of map[uint32]*mend
+	// found counts the damage that was met, done the replicas that were mended.
+	found, done uint64
+}
+
+// mendEvery is how often another replica is asked for a snapshot, while none is under way.
+const mendEvery = time.Second
+
+// noteHurt notices that a replica has met damage.
+func (c *Core) noteHurt(p *place) {
+	if n := p.group.Wounds(); n != p.wounds {
+		c.mends.found += n - p.wounds
+		p.wounds = n
+		if p.group.Hurt() == nil {
+			c.tell(Warn, "stored data is damaged", "tablet", p.tablet)
+		}
+	}
+	if err := p.group.Hurt(); err != nil && c.mends.of[p.tablet] == nil {
+		c.tell(Warn, "stored data is damaged: the replica is mended from another one", "tablet", p.tablet, "error", err)
+		c.beginMend(p)
+	}
+}
+
+func (c *Core) beginMend(p *place) {
+	if c.mends.of == nil {
+		c.mends.of = map[uint32]*mend{}
+	}
+	c.mends.of[p.tablet] = &mend{place: p, since: c.now.Mono}
+	if g := p.group; g != nil && g.Leading() && g.HandOver(c.able) {
+		c.touch(p)
+	}
+}
+
+// lose keeps a stored replica out of service that damage does not let open.
+func (c *Core) lose(p *place, err error, stored kv.Group) {
+	c.mends.found++
+	c.tell(Warn, "a stored replica is damaged and out of service until it is mended from another one", "tablet", p.tablet, "error", err)
+	p.lost = tablet.LoseTo(err, stored)
+	c.beginMend(p)
+}
+
+// tickMends asks for what damaged replicas need.
+func (c *Core) tickMends() {
+	for _, t := range slices.Sorted(maps.Keys(c.mends.of)) {
+		m := c.mends.of[t]
+		p := m.place
+		ask := wire.Mend{Tablet: t}
+		switch {
+		case p.lost != nil:
+			ask.Index = p.lost.Log.Start.Index
+		case p.sink != nil && p.sink.installing:
+			continue
+		case p.group == nil || p.group.Hurt() == nil:
+			delete(c.mends.of, t)
+			continue
+		default:
+			if p.group.Leading() && p.group.HandOver(c.able) {
+				c.touch(p)
+			}
+			ask.Index = p.group.Applied()
+		}
+		if p.sink != nil || c.now.Mono < m.askedAt+mendEvery {
+			continue
+		}
+		if to := c.mender(m); !to.IsZero() {
+			m.askedAt = c.now.Mono
+			c.out.Add(to, false, &ask)
+		}
+	}
+}
+
+// mender returns whose turn it is to be asked: the leader first.
+func (c *Core) mender(m *mend) ident.NodeID {
+	var list []ident.NodeID
+	add := func(n ident.NodeID) {
+		if n != c.self && c.live(n) && !slices.Contains(list, n) {
+			list = append(list, n)
+		}
+	}
+	leader, _ := m.place.whereabouts()
+	add(leader)
+	nodes := c.memberIDs()
+	if g := m.place.group; g != nil {
+		nodes = g.Descriptor().Nodes()
+	}
+	for _, n := range nodes {
+		add(n)
+	}
+	if len(list) == 0 {
+		return ident.NodeID{}
+	}
+	m.turn++
+	return list[(m.turn-1)%len(list)]
+}
+
+// mendIn hears that a replica elsewhere is damaged, and sends it a snapshot if this one may.
+func (c *Core) mendIn(from ident.NodeID, m *wire.Mend) {
+	p := c.place(m.Tablet)
+	if p == nil {
+		return
+	}
+	p.ailing, p.ailsTo = from, c.now.Mono+3*mendEvery
+	if p.group == nil || !p.group.Mendable(m.Index) {
+		return
+	}
+	d := p.group.Descriptor()
+	r, ok := d.Find(from)
+	if !ok {
+		c.out.Add(from, false, &wire.Where{Tablet: p.tablet, Descriptor: d.Append(nil)})
+		return
+	}
+	if len(c.moves.out) < maxOutgoing && !c.sending(p, r.ID) {
+		c.sendTo(p, r, true)
+	}
+}
+
+// ableFor returns which nodes may be asked to lead a tablet: not one whose replica is damaged.
+func (c *Core) ableFor(p *place) func(ident.NodeID) bool {
+	if p.ailsTo == 0 {
+		return c.able
+	}
+	return func(n ident.NodeID) bool {
+		if !c.able(n) {
+			return false
+		}
+		r, ok := p.group.Descriptor().Find(n)
+		return !ok || (n != p.ailing || c.now.Mono >= p.ailsTo) && !c.sending(p, r.ID)
+	}
+}
+
+// wants reports whether a snapshot at this position is of use to the replica of this node.
+func (c *Core) wants(p *place, at kv.Position) bool {
+	if p.lost != nil {
+		return p.lost.Makes(at)
+	}
+	return p.group != nil && p.group.Wants(at)
+}
+
+// stored returns what the replica of this node holds of its log.
+func (p *place) stored() kv.Group {
+	if p.lost != nil {
+		return p.lost.Log
+	}
+	return p.group.Log()
+}
+
+// mended notices that a damaged replica is whole again.
+func (c *Core) mended(p *place) {
+	if m := c.mends.of[p.tablet]; m != nil {
+		delete(c.mends.of, p.tablet)
+		c.mends.done++
+		c.tell(Info, "a damaged replica is mended", "tablet", p.tablet, "after", c.now.Mono-m.since)
+	}
+}
+
+// forgetLost removes what is left of a damaged replica that its group has removed.
+func (c *Core) forgetLost(p *place, d *tablet.Descriptor) {
+	c.tell(Info, "a damaged replica was removed by its group", "tablet", p.tablet)
+	p.retired, p.lost = d.NextID-1, nil
+	delete(c.mends.of, p.tablet)
+	c.dropSink(p)
+	c.turn.add(tablet.Erase(p.tablet, c.machine(p.tablet), p.retired))
+}

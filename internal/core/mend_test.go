@@ -1,0 +1,316 @@
+package core
+
+import (
+	"bytes"
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quorddb/quord/internal/kv"
+	"github.com/quorddb/quord/internal/record"
+)
+
+var damageSeeds = flag.Int("damage-seeds", 3, "how many worlds TestDamageAtRandom runs")
+
+func storedKey(key string) []byte { return record.AppendKey(nil, []byte(key), nil) }
+
+// flip damages what a node stores under a key.
+func (n *node) flip(t testing.TB, key []byte, bit int) {
+	t.Helper()
+	if !n.store.(memDisk).Flip(key, bit) {
+		t.Fatalf("node %d stores nothing under %q", n.index, key)
+	}
+}
+
+func head(t uint32) []byte { return binary.BigEndian.AppendUint32([]byte{'m'}, t) }
+
+// follower returns a node that holds a tablet and does not lead it.
+func (w *world) follower(t uint32) *node {
+	l := w.leader(t)
+	for _, n := range w.running() {
+		if p := n.core.place(t); n != l && p.group != nil {
+			return n
+		}
+	}
+	w.t.Fatalf("tablet %d has no follower", t)
+	return nil
+}
+
+// whole waits until nothing is left to be mended and all replicas hold the same records, each of which can be read.
+func (w *world) whole(limit time.Duration) {
+	w.t.Helper()
+	w.until(limit, "all replicas are whole and equal", func() bool {
+		for tab := range uint32(worldTablets) {
+			var first []byte
+			for _, n := range w.running() {
+				p := n.core.places[tab]
+				if len(n.core.mends.of) > 0 || p.lost != nil || p.sink != nil {
+					return false
+				}
+				if p.group == nil {
+					continue
+				}
+				all := fmt.Appendf(nil, "%d:", p.group.Applied())
+				lower, upper := record.Range(uint16(tab*16384/worldTablets), uint16((tab+1)*16384/worldTablets-1))
+				damaged := false
+				err := n.store.Scan(lower, upper, func(k, v []byte) bool {
+					_, err := record.Decode(k, v)
+					damaged = damaged || err != nil
+					all = append(append(all, k...), v...)
+					return true
+				})
+				if err != nil || damaged || first != nil && !bytes.Equal(all, first) {
+					return false
+				}
+				first = all
+			}
+		}
+		return true
+	})
+}
+
+// A damaged record must never reach a client, wherever it lies and whatever asks for it; and it must not stay damaged.
+func TestDamagedRecordIsMended(t *testing.T) {
+	for name, c := range map[string]struct {
+		leads bool
+		touch []string // what meets the damage
+		want  string   // what GET reads afterwards
+	}{
+		"read at the leader":     {true, []string{"GET", ""}, "value"},
+		"changed at the leader":  {true, []string{"APPEND", "", "more"}, "valuemore"},
+		"changed at a follower":  {false, []string{"APPEND", "", "more"}, "valuemore"},
+		"replaced at a follower": {false, []string{"SET", "", "other"}, "other"},
+		"replaced at the leader": {true, []string{"SET", "", "other"}, "other"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newRing(t, 1, 3)
+			const tab = 5
+			k := key(tab)
+			w.must(w.nodes[0], "SET", k, "value")
+			w.must(w.nodes[0], "SET", k+"{"+k+"}", "neighbour")
+			w.run(time.Second)
+			n := w.leader(tab)
+			if !c.leads {
+				n = w.follower(tab)
+			}
+			n.flip(t, storedKey(k), 77)
+			args := append([]string{}, c.touch...)
+			args[1] = k
+			if reply := w.must(w.nodes[1], args...); strings.HasPrefix(reply, "-") {
+				t.Fatalf("%q: %q", args, reply)
+			}
+			for _, o := range w.nodes {
+				if got, want := w.must(o, "GET", k), fmt.Sprintf("$%d\r\n%s\r\n", len(c.want), c.want); got != want {
+					t.Fatalf("node %d reads %q, want %q", o.index, got, want)
+				}
+			}
+			w.whole(30 * time.Second)
+			if f := n.core.Figures(); f.Found == 0 || f.Mended != 1 || f.Hurt != 0 {
+				t.Errorf("figures: found %d, mended %d, hurt %d", f.Found, f.Mended, f.Hurt)
+			}
+			w.settled(30 * time.Second)
+		})
+	}
+}
+
+// The only copy cannot be mended: the node says so to who needs the record, and serves everything else.
+func TestOnlyCopyIsDamaged(t *testing.T) {
+	w := newWorld(t, 1)
+	n := w.found()
+	w.settled(time.Minute)
+	const tab = 3
+	k := key(tab)
+	other := "other{" + k + "}"
+	w.must(n, "SET", k, "value")
+	w.must(n, "SET", other, "fine")
+	n.flip(t, storedKey(k), 99)
+	for _, args := range [][]string{{"GET", k}, {"APPEND", k, "more"}, {"DEL", k}} {
+		if reply := w.must(n, args...); !strings.HasPrefix(reply, "-ERR a stored record is damaged") {
+			t.Fatalf("%q: %q", args, reply)
+		}
+	}
+	if got := w.must(n, "GET", other); got != "$4\r\nfine\r\n" {
+		t.Fatalf("another key: %q", got)
+	}
+	// Others join, and cannot be given what is damaged.
+	w.start(w.add(), n)
+	w.start(w.add(), n)
+	w.run(30 * time.Second)
+	if got := w.must(w.nodes[2], "GET", other); got != "$4\r\nfine\r\n" {
+		t.Fatalf("another key, while others join: %q", got)
+	}
+	if reply := w.must(n, "GET", k); !strings.HasPrefix(reply, "-ERR a stored record is damaged") {
+		t.Fatalf("while others join: %q", reply)
+	}
+	w.until(time.Minute, "the record can be replaced", func() bool {
+		c := w.ask(n, "SET", k, "new")
+		w.until(6*time.Second, "an answer", c.over)
+		return c.reply() == "+OK\r\n"
+	})
+	w.settled(5 * time.Minute)
+	w.whole(time.Minute)
+	if got := w.must(w.nodes[2], "GET", k); got != "$3\r\nnew\r\n" {
+		t.Fatalf("after it was replaced: %q", got)
+	}
+}
+
+// A node whose replica cannot be opened starts all the same, and has it mended.
+func TestDamagedHeadIsMended(t *testing.T) {
+	w := newRing(t, 3, 3)
+	for tab := range uint32(worldTablets) {
+		w.must(w.nodes[0], "SET", key(tab), "value")
+	}
+	for _, tab := range []uint32{7, System} {
+		n := w.leader(tab)
+		w.kill(n, nil)
+		n.flip(t, head(tab), 50)
+		w.run(3 * time.Second)
+		w.start(n)
+		w.run(time.Second)
+		w.must(n, "SET", key(7), "other")
+		w.whole(time.Minute)
+		w.settled(time.Minute)
+		if n.core.mends.done != 1 {
+			t.Errorf("%d replicas were mended", n.core.mends.done)
+		}
+	}
+}
+
+// With one node dead and the head of another damaged nothing of the tablet can be decided; but what is needed to mend
+// it is there, and must be enough.
+func TestDamagedHeadIsMendedWithoutALeader(t *testing.T) {
+	w := newRing(t, 4, 3)
+	k := key(9)
+	w.must(w.nodes[0], "SET", k, "value")
+	w.run(time.Second)
+	w.kill(w.nodes[2], nil)
+	n := w.nodes[1]
+	w.kill(n, nil)
+	n.flip(t, head(9), 50)
+	w.start(n)
+	if got := w.must(w.nodes[0], "GET", k); got != "$5\r\nvalue\r\n" {
+		t.Fatalf("reads %q", got)
+	}
+	w.must(w.nodes[0], "SET", k, "other")
+	w.start(w.nodes[2])
+	w.whole(time.Minute)
+}
+
+// A registry that cannot be read must not keep a node from its cluster, nor be taken for none.
+func TestDamagedRegistry(t *testing.T) {
+	w := newRing(t, 5, 3)
+	for _, k := range [][]byte{registryKey, cachedKey} {
+		n := w.nodes[1]
+		w.kill(n, nil)
+		n.flip(t, k, 200)
+		w.start(n)
+		w.settled(time.Minute)
+		w.whole(time.Minute)
+	}
+	n := w.nodes[2]
+	w.kill(n, nil)
+	n.flip(t, registryKey, 200)
+	n.flip(t, cachedKey, 201)
+	n.boot++
+	if _, err := New(n.config(), n.time()); err == nil || !strings.Contains(err.Error(), "no longer knows its cluster") {
+		t.Fatalf("without any registry: %v", err)
+	}
+}
+
+// An entry of the log that cannot be read is not sent, and not lost either.
+func TestDamagedLogEntries(t *testing.T) {
+	w := newRing(t, 6, 3)
+	const tab = 4
+	k := key(tab)
+	group := func(n *node) (g kv.Group) {
+		_ = n.store.Groups(func(s kv.Group) error {
+			if s.ID == tab {
+				g = s
+			}
+			return nil
+		})
+		return g
+	}
+	away := w.follower(tab)
+	w.kill(away, nil)
+	for i := range 30 {
+		w.must(w.leader(tab), "SET", k, fmt.Sprint(i))
+	}
+	w.run(time.Second)
+	// All that the follower lacks lies on disk alone once the leader has started anew, and can be read nowhere.
+	for _, n := range w.running() {
+		w.kill(n, nil)
+		for i := group(n).Start.Index + 1; i <= group(n).Last; i++ {
+			n.store.(memDisk).FlipEntry(tab, i)
+		}
+		w.start(n)
+		w.run(5 * time.Second)
+	}
+	w.start(away)
+	w.settled(time.Minute)
+	w.whole(time.Minute)
+	if got := w.must(away, "GET", k); got != "$2\r\n29\r\n" {
+		t.Fatalf("reads %q", got)
+	}
+}
+
+// Whatever is damaged on one node at a time, while clients write and nodes are killed: no client sees it, and in the end
+// all is whole.
+func TestDamageAtRandom(t *testing.T) {
+	for seed := range uint64(*damageSeeds) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { damageAtRandom(t, 100+seed) })
+	}
+}
+
+func damageAtRandom(t *testing.T, seed uint64) {
+	w := newRing(t, seed, 3)
+	rng := rand.New(rand.NewPCG(seed, 2))
+	var sum [8]int // what has certainly been added to each counter
+	for round := range 12 {
+		for range 10 {
+			i := rng.IntN(len(sum))
+			c := w.ask(w.nodes[rng.IntN(3)], "INCR", fmt.Sprint("counter", i))
+			w.until(6*time.Second, "an answer", c.over)
+			if c.code() != "" {
+				t.Fatalf("INCR: %s\n%s", c.reply(), w.describe())
+			}
+			sum[i]++
+			if got, want := c.reply(), fmt.Sprintf(":%d\r\n", sum[i]); got != want {
+				t.Fatalf("counter %d: %q, want %q", i, got, want)
+			}
+		}
+		w.whole(2 * time.Minute)
+		w.settled(2 * time.Minute)
+		n := w.nodes[rng.IntN(3)]
+		damaged := n.damageSome(rng, round%3 == 2)
+		if round%3 > 0 {
+			w.kill(n, nil)
+			w.run(time.Duration(rng.IntN(4000)) * time.Millisecond)
+			w.start(n)
+			w.run(500 * time.Millisecond)
+		}
+		t.Logf("round %d: node %d: %s", round, n.index, damaged)
+	}
+}
+
+// damageSome flips bits in some of what a node stores, and says where. Heads are read only when a node starts.
+func (n *node) damageSome(rng *rand.Rand, heads bool) string {
+	var keys [][]byte
+	_ = n.store.Scan(nil, nil, func(k, v []byte) bool {
+		if (k[0] == 'd' || heads && k[0] == 'm') && len(v) > 0 {
+			keys = append(keys, bytes.Clone(k))
+		}
+		return true
+	})
+	out := ""
+	for range 1 + rng.IntN(3) {
+		k := keys[rng.IntN(len(keys))]
+		n.store.(memDisk).Flip(k, rng.IntN(1<<12))
+		out += fmt.Sprintf("%q ", k)
+	}
+	return out
+}

@@ -1,0 +1,65 @@
+package core
+
+import (
+	"time"
+
+	"github.com/quorddb/quord/internal/tablet"
+)
+
+// Damage that nobody meets stays, and a second replica may come to have it too. So each node reads, slowly and for ever,
+// all that it stores: scrubBytes every scrubEvery, which is 28 GB a day.
+
+const (
+	scrubEvery = 100 * time.Millisecond
+	scrubBytes = 32 << 10
+)
+
+// scrub is where a node is with that.
+type scrub struct {
+	at     time.Duration
+	tablet int // the next one; that of the system group comes after the last
+	cursor tablet.Cursor
+	rounds uint64
+}
+
+func (c *Core) tickScrub() {
+	s := &c.scrub
+	if c.now.Mono < s.at {
+		return
+	}
+	s.at = c.now.Mono + scrubEvery
+	// Tablets that this node does not hold, or that are to be mended, are passed over.
+	for range len(c.places) + 1 {
+		p := c.system
+		if s.tablet < len(c.places) {
+			p = c.places[s.tablet]
+		}
+		if p.group == nil || !p.group.Initialized() || p.group.Hurt() != nil {
+			c.scrubNext()
+			continue
+		}
+		next, done, err := p.group.Scrub(s.cursor, scrubBytes)
+		s.cursor = next
+		switch {
+		case tablet.Damaged(err):
+			p.group.Wound(err)
+			c.noteHurt(p)
+		case err != nil:
+			c.fail(err)
+			return
+		}
+		if done {
+			c.scrubNext()
+		}
+		return
+	}
+}
+
+func (c *Core) scrubNext() {
+	s := &c.scrub
+	s.cursor = tablet.Cursor{}
+	if s.tablet++; s.tablet > len(c.places) {
+		s.tablet = 0
+		s.rounds++
+	}
+}
