@@ -197,3 +197,31 @@ func TestEverySettingEverywhere(t *testing.T) {
 		}
 	}
 }
+
+// A file of settings that is something else, or half of one, is refused with words; it never makes a node that nobody
+// asked for.
+func FuzzFile(f *testing.F) {
+	for _, text := range []string{
+		"addr: 127.0.0.1:7001\njoin: [127.0.0.1:17002]\nmemory: 64MiB\n", "replicas: 9\n", "a: [b", "{}", "- 1\n- 2\n", "addr: &a [*a]\n",
+		"request-timeout: 1h\nweight: .inf\n", "password: !!binary aGVsbG8=\n", "tokens: 0x40\ninsecure: yes\n",
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		fs := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+		Flags(fs)
+		if err := fs.Parse([]string{"--config", "file"}); err != nil {
+			t.Fatal(err)
+		}
+		s, err := load(fs, nil, func(string) ([]byte, error) { return text, nil })
+		if err != nil {
+			if len(err.Error()) == 0 {
+				t.Fatal("an error without words")
+			}
+			return
+		}
+		if err := s.Validate(); err != nil {
+			t.Fatalf("what was loaded is not valid: %v", err)
+		}
+	})
+}
