@@ -13,8 +13,9 @@ import (
 // what is written over and over reaches Pebble once. The newest layer takes the changes of Apply; the others never
 // change any more.
 //
-// Keys are kept in buckets by their first three bytes, which for records are the kind and the slot: an ordered map of few
-// keys each, where one of all keys would cost a dozen cache misses per change.
+// A map finds a key. For what goes in order there are buckets besides, by the first three bytes of keys, which for records
+// are the kind and the slot: an ordered map of few keys each, touched only when a key is new, where one of all keys would
+// cost a dozen cache misses.
 //
 // One goroutine changes a layer; any number read it. Each shard has a lock of its own. A reader must not see a key as it
 // was before a DeleteRange once it has seen another as it was after, so the range is published before the keys go.
@@ -27,19 +28,21 @@ type layer struct {
 
 const (
 	layerShards = 64
-	// changeCost estimates what a change takes besides its key and value.
-	changeCost = 100
+	// itemCost estimates what a change takes besides its key and value.
+	itemCost = 150
 )
 
 type layerShard struct {
-	mu      sync.RWMutex
-	buckets map[uint32]*bucket // guarded by mu
+	mu sync.RWMutex
+	// All below is guarded by mu.
+	items   map[string]*item
+	buckets map[uint32]*bucket
 }
 
-type bucket = btree.Map[string, change]
+type bucket = btree.Map[string, *item]
 
-// change is the last change of a key.
-type change struct {
+// item is the last change of a key; guarded by the lock of its shard.
+type item struct {
 	value []byte // nil when the key was deleted
 	write uint64 // the number of the Write that made it
 }
@@ -64,16 +67,15 @@ func (l *layer) shard(bucket uint32) *layerShard { return &l.shards[bucket%layer
 
 // get returns the value of key, nil when it was deleted, and whether the layer knows.
 func (l *layer) get(key []byte) (value []byte, ok bool) {
-	id := bucketOf(key)
-	s := l.shard(id)
+	s := l.shard(bucketOf(key))
 	s.mu.RLock()
-	var c change
-	if b := s.buckets[id]; b != nil {
-		c, ok = b.Get(string(key))
+	it := s.items[string(key)]
+	if it != nil {
+		value = it.value
 	}
 	s.mu.RUnlock()
-	if ok {
-		return c.value, true
+	if it != nil {
+		return value, true
 	}
 	if ranges := l.ranges.Load(); ranges != nil {
 		for _, r := range *ranges {
@@ -97,11 +99,11 @@ func (l *layer) apply(ops []kv.Op, write uint64) {
 			ranged = true
 		case ranged && covered(ops[i+1:], op.Key):
 		case op.Kind == kv.Delete:
-			l.set(op.Key, change{write: write})
+			l.set(op.Key, nil, write)
 		case op.Value == nil:
-			l.set(op.Key, change{[]byte{}, write})
+			l.set(op.Key, []byte{}, write)
 		default:
-			l.set(op.Key, change{op.Value, write})
+			l.set(op.Key, op.Value, write)
 		}
 	}
 }
@@ -117,31 +119,30 @@ func covered(ops []kv.Op, key []byte) bool {
 	return false
 }
 
-func (l *layer) set(key []byte, c change) {
+func (l *layer) set(key, value []byte, write uint64) {
 	id := bucketOf(key)
 	s := l.shard(id)
 	s.mu.Lock()
-	b := s.buckets[id]
-	if b == nil {
-		b = btree.NewMap[string, change](bucketDegree)
-		if s.buckets == nil {
-			s.buckets = make(map[uint32]*bucket)
+	defer s.mu.Unlock()
+	if it := s.items[string(key)]; it != nil {
+		if it.write != write {
+			l.bytes.Add(int64(len(value) - len(it.value)))
+			it.value, it.write = value, write
 		}
-		s.buckets[id] = b
-	}
-	name := string(key)
-	old, had := b.Set(name, c)
-	if had && old.write == c.write {
-		b.Set(name, old)
-		s.mu.Unlock()
 		return
 	}
-	s.mu.Unlock()
-	grown := int64(len(c.value) - len(old.value))
-	if !had {
-		grown += int64(len(key)) + changeCost
+	if s.items == nil {
+		s.items, s.buckets = make(map[string]*item), make(map[uint32]*bucket)
 	}
-	l.bytes.Add(grown)
+	b := s.buckets[id]
+	if b == nil {
+		b = btree.NewMap[string, *item](bucketDegree)
+		s.buckets[id] = b
+	}
+	name, it := string(key), &item{value, write}
+	s.items[name] = it
+	b.Set(name, it)
+	l.bytes.Add(int64(len(key)+len(value)) + itemCost)
 }
 
 // bucketDegree keeps the nodes of the many small buckets small.
@@ -157,25 +158,26 @@ func (l *layer) deleteRange(lower, upper []byte, write uint64) {
 		all = append(all, *old...)
 	}
 	l.ranges.Store(&all)
-	l.bytes.Add(int64(len(lower)+len(upper)) + changeCost)
+	l.bytes.Add(int64(len(lower)+len(upper)) + itemCost)
 	var gone []string
 	l.buckets(lower, upper, func(s *layerShard, id uint32) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		b := s.buckets[id]
 		gone = gone[:0]
-		b.Ascend(string(lower), func(key string, c change) bool {
+		b.Ascend(string(lower), func(key string, it *item) bool {
 			if key >= string(upper) {
 				return false
 			}
-			if c.write != write {
+			if it.write != write {
 				gone = append(gone, key)
-				l.bytes.Add(-int64(len(key)+len(c.value)) - changeCost)
+				l.bytes.Add(-int64(len(key)+len(it.value)) - itemCost)
 			}
 			return true
 		})
 		for _, key := range gone {
 			b.Delete(key)
+			delete(s.items, key)
 		}
 		if b.Len() == 0 {
 			delete(s.buckets, id)

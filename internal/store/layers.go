@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/quorddb/quord/internal/kv"
@@ -25,8 +26,8 @@ type changes struct {
 	cursors []cursor // the newest first
 }
 
-// between returns the changes in [lower, upper) as of now; an empty upper means no bound. Apply must not run meanwhile;
-// what it changes later is not seen.
+// between returns the changes in [lower, upper); an empty upper means no bound. Apply must not run meanwhile. Of what it
+// does later to the newest layer, changes of keys that were changed before may be seen.
 func (ls layers) between(lower, upper []byte) *changes {
 	c := &changes{cursors: make([]cursor, len(ls))}
 	for i, l := range ls {
@@ -91,8 +92,8 @@ func (ls layers) ops() (ops []kv.Op) {
 	return ops
 }
 
-// cursor walks over the changes of one layer as they were when it began: the buckets are copies, which share their nodes
-// until they are written to.
+// cursor walks over the keys that one layer changed when it began: the buckets are copies, which share their nodes until
+// they are written to.
 type cursor struct {
 	key    string
 	value  []byte
@@ -101,13 +102,15 @@ type cursor struct {
 
 	lower, upper string
 	bounded      bool
-	buckets      []numbered // in order, what is left
-	it           btree.MapIter[string, change]
+	buckets      []bucketCopy // in order, what is left
+	shard        *layerShard  // of the bucket that it is in
+	it           btree.MapIter[string, *item]
 }
 
-type numbered struct {
-	id   uint32
-	keys *bucket
+type bucketCopy struct {
+	id    uint32
+	shard *layerShard
+	keys  *bucket
 }
 
 func (c *cursor) begin(l *layer, lower, upper []byte) {
@@ -115,23 +118,18 @@ func (c *cursor) begin(l *layer, lower, upper []byte) {
 	l.buckets(lower, upper, func(s *layerShard, id uint32) {
 		s.mu.Lock()
 		if b := s.buckets[id]; b != nil {
-			c.buckets = append(c.buckets, numbered{id, b.Copy()})
+			c.buckets = append(c.buckets, bucketCopy{id, s, b.Copy()})
 		}
 		s.mu.Unlock()
 	})
-	slices.SortFunc(c.buckets, func(a, b numbered) int {
-		if a.id < b.id {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(c.buckets, func(a, b bucketCopy) int { return cmp.Compare(a.id, b.id) })
 	c.enter()
 }
 
 // enter goes to the first key of the next bucket that has one in the range.
 func (c *cursor) enter() {
 	for c.ok = false; len(c.buckets) > 0 && !c.ok; c.buckets = c.buckets[1:] {
-		c.it = c.buckets[0].keys.Iter()
+		c.shard, c.it = c.buckets[0].shard, c.buckets[0].keys.Iter()
 		c.take(c.it.Seek(c.lower))
 	}
 }
@@ -144,6 +142,9 @@ func (c *cursor) next() {
 
 func (c *cursor) take(there bool) {
 	if c.ok = there && (!c.bounded || c.it.Key() < c.upper); c.ok {
-		c.key, c.value = c.it.Key(), c.it.Value().value
+		c.key = c.it.Key()
+		c.shard.mu.RLock()
+		c.value = c.it.Value().value
+		c.shard.mu.RUnlock()
 	}
 }
