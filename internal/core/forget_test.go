@@ -8,15 +8,20 @@ import (
 
 	"github.com/quorddb/quord/internal/kv"
 	"github.com/quorddb/quord/internal/registry"
+	"github.com/quorddb/quord/internal/tablet"
 )
 
 // forget makes a node that does not run forget whom its cluster has removed, as a registry does in time.
 func (w *world) forget(n *node) {
 	w.t.Helper()
 	for _, k := range [][]byte{registryKey, cachedKey} {
-		b, err := n.store.Get(k)
+		sealed, err := n.store.Get(k)
 		if err != nil {
 			continue
+		}
+		b, err := tablet.Unseal(k, sealed)
+		if err != nil {
+			w.t.Fatal(err)
 		}
 		var fields map[string]any
 		d := json.NewDecoder(strings.NewReader(string(b)))
@@ -28,7 +33,7 @@ func (w *world) forget(n *node) {
 		if b, err = json.Marshal(fields); err != nil {
 			w.t.Fatal(err)
 		}
-		w.write(n, &kv.Write{State: []kv.Op{{Kind: kv.Set, Key: k, Value: b}}})
+		w.write(n, &kv.Write{State: []kv.Op{{Kind: kv.Set, Key: k, Value: tablet.Seal(k, b)}}})
 	}
 }
 

@@ -182,7 +182,7 @@ func (n *Node) storeConfig() store.Config {
 		Dir: filepath.Join(n.cfg.Dir, storeDir), CacheBytes: int64(n.cfg.Memory) / 4, ValueCacheBytes: int64(n.cfg.Memory) / 4,
 		// Four times as much lies in memory at worst, and while it is moved to tables it lies there twice.
 		CheckpointBytes: min(int64(n.cfg.Memory)/32, maxCheckpointBytes),
-		Logger: n.log,
+		Logger:          n.log,
 	}
 }
 

@@ -92,6 +92,7 @@ type Group struct {
 
 	truncateAt uint64 // truncateThreshold, which tests lower
 	applyBytes int    // bytes of entries since the log was last truncated
+	headBytes  int    // how long the head was when it was last written
 	wanted     bool   // raft asked for a snapshot for somebody
 	hold       uint64 // the log is kept from this index on for a transfer; 0 for no wish
 	removed    bool   // this replica is no longer in the descriptor

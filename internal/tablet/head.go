@@ -24,6 +24,9 @@ type head struct {
 
 const headFormat = 1
 
+// headSlack is how much a head may grow in a turn before its encoding has to be copied.
+const headSlack = 64
+
 var (
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 	errHead    = errors.New("tablet: the head record is damaged")

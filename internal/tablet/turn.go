@@ -188,18 +188,21 @@ func (g *Group) apply(t *Turn, entries []*pb.Entry) error {
 		}
 	}
 	g.clock.Start(g.head.time, t.Now) // a new leader too goes on from the last entry, and what has elapsed since
-	g.tx.Set(headKey(g.cfg.Tablet), g.head.append(nil))
-	ops, err := g.tx.take()
+	encoded := g.head.append(make([]byte, 0, g.headBytes+headSlack))
+	g.headBytes = len(encoded)
+	g.tx.Set(headKey(g.cfg.Tablet), encoded)
+	before := len(t.Write.State)
+	ops, err := g.tx.take(t.Write.State)
 	if Damaged(err) {
 		return g.stop(t, done, err)
 	}
 	if err != nil {
 		return fmt.Errorf("tablet %d: apply up to entry %d: %w", g.cfg.Tablet, g.head.applied.Index, err)
 	}
-	for i := range ops {
-		t.Bytes += len(ops[i].Key) + len(ops[i].Value)
+	t.Write.State = ops
+	for _, op := range ops[before:] {
+		t.Bytes += len(op.Key) + len(op.Value)
 	}
-	t.Write.State = append(t.Write.State, ops...)
 	g.log.forget(g.head.applied.Index)
 	g.truncate(t)
 	return nil

@@ -120,9 +120,16 @@ func (t *Tx) fail(err error) {
 	}
 }
 
-// take returns the changes since the last take.
-func (t *Tx) take() ([]kv.Op, error) {
-	ops, err := t.ops, t.err
-	t.ops, t.index, t.err = nil, nil, nil
+// take appends the changes since the last take to ops.
+func (t *Tx) take(ops []kv.Op) ([]kv.Op, error) {
+	ops, err := append(ops, t.ops...), t.err
+	if cap(t.ops) > maxSpareOps {
+		t.ops = nil
+	}
+	clear(t.ops)
+	t.ops, t.index, t.err = t.ops[:0], nil, nil
 	return ops, err
 }
+
+// maxSpareOps is how many places for changes are kept for the next turn.
+const maxSpareOps = 64
