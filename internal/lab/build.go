@@ -121,19 +121,24 @@ func (w *world) settle(cfg ring.Config, at [][]ring.ID, rng *rand.Rand, near fun
 	}
 	c := newCircle(all)
 	for n, ids := range at {
-		r, err := ring.New(cfg, nodeID(n), ids, rng.Uint64())
-		if err != nil {
-			return nil, fmt.Errorf("node %d: %w", n, err)
-		}
 		slices.SortFunc(ids, ring.ID.Compare)
 		s := ring.Snapshot{Node: nodeID(n), Tokens: make([]ring.TokenState, len(ids))}
 		for i, id := range ids {
 			s.Tokens[i] = c.state(c.at(id), &cfg, near)
 		}
-		if err := r.Restore(w.now, s); err != nil {
-			return nil, fmt.Errorf("node %d: %w", n, err)
+		for {
+			r, err := ring.New(cfg, nodeID(n), ids, rng.Uint64())
+			if err != nil {
+				return nil, fmt.Errorf("node %d: %w", n, err)
+			}
+			if err := r.Restore(w.now, s); err != nil {
+				return nil, fmt.Errorf("node %d: %w", n, err)
+			}
+			if r.Next()-w.now >= w.still { // a ring draws when its rounds begin
+				w.put(n, r)
+				break
+			}
 		}
-		w.put(n, r)
 	}
 	return c, nil
 }

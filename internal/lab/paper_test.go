@@ -115,10 +115,33 @@ func TestNonsenseIsRefused(t *testing.T) {
 		Paths{Nodes: MaxSize, Lookups: 1, Tokens: 2, Successors: 1},
 		Paths{Preset: Quord, Nodes: MaxBalanced + 1, Lookups: 1, Tokens: 64, Successors: 16},
 		Load{Nodes: 10, Keys: 0, Tokens: 1},
+		Failures{Nodes: 10, Successors: 2, Fail: 1, Lookups: 1},
+		Failures{Preset: Quord, Nodes: 10, Successors: 2, Lookups: 1},
 		Load{Nodes: 10, Keys: 1, Tokens: 0},
 	} {
 		if err := bad.Validate(); err == nil {
 			t.Errorf("%+v is accepted", bad)
+		}
+	}
+}
+
+// ToN 2003, table II: half of the nodes die at once, and every lookup still finds the living token that follows its
+// key. One that does not is data that exists and cannot be read.
+func TestToNTableII(t *testing.T) {
+	for _, pub := range PublishedFailures {
+		f := Failures{Nodes: 1000, Successors: 20, Fail: pub.Fail, Lookups: 500, Seed: 1}
+		if err := f.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		res := f.Result(each(t, 6, f.Run))
+		tolerance := 0.1
+		if pub.Fail == 0.5 {
+			tolerance = 0.25
+		}
+		near(t, "hops", res.Hops.Mean, pub.Hops, tolerance)
+		near(t, "timeouts", res.Timeouts.Mean, pub.Timeouts, 0.6)
+		if res.Failed != 0 {
+			t.Errorf("with %v dead %d lookups failed", pub.Fail, res.Failed)
 		}
 	}
 }

@@ -75,3 +75,51 @@ func (l Load) Published() (LoadPoint, bool) {
 	}
 	return LoadPoint{}, false
 }
+
+// FailurePoint is one row of ToN 2003, table II: 1000 nodes, lists of 20.
+type FailurePoint struct {
+	Fail                    float64
+	Hops                    float64
+	HopsP1, HopsP99         int
+	Timeouts                float64
+	TimeoutsP1, TimeoutsP99 int
+	ModelTimeouts           float64 // what the paper's own arithmetic expects
+}
+
+// PublishedFailures is table II.
+var PublishedFailures = []FailurePoint{
+	{0, 3.84, 2, 5, 0, 0, 0, 0},
+	{0.1, 4.03, 2, 6, 0.60, 0, 2, 0.45},
+	{0.3, 4.44, 2, 6, 2.02, 0, 5, 1.90},
+	{0.5, 5.09, 3, 8, 5.10, 0, 11, 5.06},
+}
+
+// Published returns table II's row for this experiment, and whether it has one.
+func (f Failures) Published() (FailurePoint, bool) {
+	for _, pub := range PublishedFailures {
+		if f.Preset == Paper && f.Nodes == 1000 && f.Successors == 20 && f.Fail == pub.Fail {
+			return pub, true
+		}
+	}
+	return FailurePoint{}, false
+}
+
+// ChurnPoint is one row of ToN 2003, table III: 1000 nodes, lists of 20.
+type ChurnPoint struct {
+	Rate                    float64 // joins, and departures, per second
+	Hops                    float64
+	HopsP1, HopsP99         int
+	Timeouts                float64
+	TimeoutsP1, TimeoutsP99 int
+	Failed                  int // of 10,000
+}
+
+// PublishedChurn is table III.
+var PublishedChurn = []ChurnPoint{
+	{0.05, 3.90, 1, 9, 0.05, 0, 2, 0},
+	{0.10, 3.83, 1, 9, 0.11, 0, 2, 0},
+	{0.20, 3.81, 1, 9, 0.23, 0, 3, 5},
+	{0.25, 3.83, 1, 9, 0.30, 0, 3, 6},
+	{0.35, 3.94, 1, 10, 0.42, 0, 4, 16},
+	{0.40, 4.06, 1, 10, 0.46, 0, 5, 15},
+}

@@ -26,6 +26,8 @@ type world struct {
 	delay func(from, to int) time.Duration
 	// ticking lets the rings' own clocks run; otherwise only time limits of lookups pass, and pointers stand still.
 	ticking bool
+	// still is how long no ring of a world that does not tick may stabilize, though its lookups let time pass.
+	still time.Duration
 	// accepting makes a token that is asked as the owner accept, whatever its own check says: see Failures.
 	accepting bool
 

@@ -80,9 +80,9 @@ func (r *Ring) begin(l *lookup) {
 		r.end(l, r.token(m), m.list, nil)
 		return
 	}
-	switch verdict, run := r.route(l.target); verdict {
+	switch verdict, run := r.route(l.target, maxNear); verdict {
 	case Final:
-		l.offerFinal(run)
+		l.offerList(run)
 	case Closer:
 		l.offerNear(run)
 	}
@@ -157,7 +157,7 @@ func (r *Ring) onFind(from ident.NodeID, msg *Message) {
 	case msg.Claim:
 		answer.Verdict, answer.Pred = Refused, r.ownerBefore(msg.To, msg.Target)
 	default:
-		answer.Verdict, answer.List = r.route(msg.Target)
+		answer.Verdict, answer.List = r.route(msg.Target, alternatives)
 	}
 	r.send(from, answer)
 }
@@ -186,7 +186,9 @@ func (r *Ring) onForward(from ident.NodeID, msg *Message) {
 	if msg.Claim {
 		next = r.ownerBefore(msg.To, msg.Target)
 	} else {
-		verdict, run = r.route(msg.Target)
+		if verdict, run = r.route(msg.Target, alternatives); verdict == Final {
+			_, run = around(run, msg.Target)
+		}
 		next = r.choose(verdict, run)
 	}
 	claim := msg.Claim || verdict == Final
@@ -257,11 +259,11 @@ func (r *Ring) onRoute(from ident.NodeID, msg *Message) {
 		r.fail(l, ErrHopLimit)
 		return
 	case Final:
-		if l.purpose == forMerge && len(msg.List) > 0 {
-			r.end(l, msg.List[0], msg.List[1:], nil) // believed is enough: it is asked before it is adopted
+		if _, behind := around(msg.List, l.target); l.purpose == forMerge && len(behind) > 0 {
+			r.end(l, behind[0], behind[1:], nil) // believed is enough: it is asked before it is adopted
 			return
 		}
-		l.offerFinal(msg.List)
+		l.offerList(msg.List)
 	case Closer:
 		l.offerNear(msg.List)
 	case Refused:

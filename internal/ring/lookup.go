@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	maxNear  = 16 // preceding tokens that a lookup remembers, the closest ones
-	maxFinal = 8  // tokens that may own the target
+	maxNear  = 32 // preceding tokens that a lookup remembers, the closest ones
+	maxFinal = 32 // tokens that may own the target
 )
 
 // purpose says what becomes of a lookup's result.
@@ -69,10 +69,12 @@ func (l *lookup) restart() {
 	l.refused, l.sends = false, 0
 }
 
-// offerFinal takes tokens of which one may own the target, the likeliest first.
-func (l *lookup) offerFinal(run []Token) {
+// offerList takes a successor list in which the target has its place.
+func (l *lookup) offerList(list []Token) {
+	before, behind := around(list, l.target)
+	l.offerNear(before)
 	l.final = l.final[:0]
-	for _, t := range run {
+	for _, t := range behind {
 		if len(l.final) < maxFinal && !l.wasAsked(t, true) {
 			l.final = append(l.final, t)
 		}

@@ -32,7 +32,7 @@ type Verdict uint8
 // Numbers are part of the format and only ever grow.
 const (
 	Closer   Verdict = 1 // List: tokens that precede the target, in ring order, the closest one last
-	Final    Verdict = 2 // List: whom the answering node believes to own the target, the first one first
+	Final    Verdict = 2 // List: a successor list in which the target has its place
 	Owner    Verdict = 3 // From owns the target; List: its successors
 	Before   Verdict = 4 // From is the target's predecessor, and so the one to join; List: its successors
 	Refused  Verdict = 5 // the token asked does not own the target; Pred: its predecessor, if that one may

@@ -6,15 +6,16 @@ import (
 	"github.com/quorddb/quord/internal/ident"
 )
 
-// alternatives is how many tokens an answer names, so that the asker can go around dead ones.
-const alternatives = 4
+// alternatives is how many tokens an answer names, so that the asker can go around dead ones. With half of all nodes
+// dead at once, a lookup takes half a hop more with 4 of them, and no less with 16.
+const alternatives = 8
 
 // table is the routing table that all tokens of a node share: every token that any of them knows, in ring
 // order. It is built anew when a pointer has changed and the next lookup wants it; a table once built is not
 // changed, so that answers may show a part of it without copying.
 type table struct {
 	dirty  bool
-	padded []Token        // up to alternatives-1 tokens from the end, then all tokens, so that runs need not wrap
+	padded []Token        // up to maxNear-1 tokens from the end, then all tokens, so that runs need not wrap
 	tokens []Token        // padded without its front
 	nodes  []ident.NodeID // the distinct other nodes, in order of their identifiers
 }
@@ -54,7 +55,7 @@ func (r *Ring) routes() *table {
 	all = slices.CompactFunc(all, func(a, b Token) bool { return a.ID == b.ID })
 
 	r.scratch = all
-	pad := max(0, min(alternatives-1, len(all)-1))
+	pad := max(0, min(maxNear-1, len(all)-1))
 	t.padded = make([]Token, 0, pad+len(all))
 	t.padded = append(append(t.padded, all[len(all)-pad:]...), all...)
 	t.tokens = t.padded[pad:]
@@ -86,10 +87,10 @@ func (r *Ring) others(enough int) int {
 	return n
 }
 
-// closestPrecedingNode returns a run of known tokens that precede target, in ring order, the closest usable one
-// last (SIGCOMM 2001, figure 4, over the tokens of all successor lists and finger tables of this node). It is
-// nil where nothing is known.
-func (r *Ring) closestPrecedingNode(target ID) []Token {
+// closestPrecedingNode returns a run of at most that many known tokens that precede target, in ring order, the
+// closest usable one last (SIGCOMM 2001, figure 4, over the tokens of all successor lists and finger tables of this
+// node). It is nil where nothing is known.
+func (r *Ring) closestPrecedingNode(target ID, most int) []Token {
 	t := r.routes()
 	n := len(t.tokens)
 	if n == 0 {
@@ -107,7 +108,7 @@ func (r *Ring) closestPrecedingNode(target ID) []Token {
 	for range n {
 		if tok := t.tokens[best-1]; tok.Node == r.self || r.health.usable(tok.Node, r.now) {
 			pad := len(t.padded) - n
-			return t.padded[max(0, pad+best-alternatives) : pad+best]
+			return t.padded[max(0, pad+best-most) : pad+best]
 		}
 		if best--; best == 0 {
 			best = n
@@ -117,38 +118,45 @@ func (r *Ring) closestPrecedingNode(target ID) []Token {
 		}
 	}
 	pad := len(t.padded) - n
-	return t.padded[max(0, pad+end-alternatives) : pad+end]
+	return t.padded[max(0, pad+end-most) : pad+end]
 }
 
-// route says what this node knows of target's place: with Final, the tokens that one of its own successor
-// lists names behind target, the first one first; with Closer, tokens that precede it, the closest last; with
-// Outside, nothing.
-func (r *Ring) route(target ID) (Verdict, []Token) {
+// route says what this node knows of target's place: with Final, one of its own successor lists, in which target has
+// its place (see around); with Closer, at most that many tokens that precede it, the closest last; with Outside,
+// nothing.
+func (r *Ring) route(target ID, most int) (Verdict, []Token) {
 	m := r.precedingMember(target)
 	if m == nil {
 		return Outside, nil
 	}
-	prev := m.id
-	for i, y := range m.list {
-		if Within(prev, target, y.ID) {
-			return Final, m.list[i:min(i+alternatives, len(m.list))]
-		}
-		prev = y.ID
+	if n := len(m.list); n > 0 && Within(m.id, target, m.list[n-1].ID) {
+		return Final, m.list
 	}
-	run := r.closestPrecedingNode(target)
+	run := r.closestPrecedingNode(target, most)
 	if len(run) > 0 && run[len(run)-1].Node != r.self {
 		return Closer, run
 	}
 	// All that lies between seems dead: the successor list is what is left.
 	if n := len(m.list); n > 0 {
-		return Closer, m.list[max(0, n-alternatives):]
+		return Closer, m.list[max(0, n-most):]
 	}
 	return Outside, nil
 }
 
+// around cuts a successor list in which target has its place: before are the tokens that precede it, behind those of
+// which one may own it, the likeliest first. Should all of those be dead, the ones before know who follows.
+func around(list []Token, target ID) (before, behind []Token) {
+	for i := 1; i < len(list); i++ {
+		if Within(list[i-1].ID, target, list[i].ID) {
+			return list[:i], list[i:]
+		}
+	}
+	return nil, list
+}
+
 // routeBefore is route for a token that wants to join at target: it looks for target's predecessor.
 func (r *Ring) routeBefore(target ID) (Verdict, Token, []Token) {
-	run := r.closestPrecedingNode(target)
+	run := r.closestPrecedingNode(target, alternatives)
 	if len(run) == 0 {
 		return Outside, Token{}, nil
 	}
