@@ -62,6 +62,7 @@ type Core struct {
 	places   []*place           // by tablet; empty until the cluster is known
 	system   *place
 	dirty    []*place // those whose group has work
+	alarms   alarms   // those whose group wants a tick
 
 	peers   map[ident.NodeID]*peer
 	ring    *ring.Ring

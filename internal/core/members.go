@@ -41,7 +41,6 @@ type membership struct {
 	phase      phase
 	pulseAt    time.Duration
 	watchAt    time.Duration
-	tickAt     time.Duration
 	balanceAt  time.Duration
 	acquaintAt time.Duration
 	acquainted []ident.NodeID // the members that the ring was told of
@@ -110,6 +109,7 @@ func (c *Core) PeerUp(id ident.NodeID, boot, begun uint64, wall int64, inCluster
 		c.nodeLost(id)
 	}
 	p.up, p.boot, p.begun, p.since, p.heard = true, boot, begun, c.now.Mono, 0
+	c.wakeAll(id)
 	p.pulse = wire.Pulse{Wall: wall}
 	if wall != 0 {
 		p.heard = c.now.Mono
@@ -161,8 +161,22 @@ func (c *Core) nodeLost(id ident.NodeID) {
 
 func (c *Core) leaderLost(p *place, id ident.NodeID) {
 	if p.group != nil && p.group.NodeLost(c.now.Mono, id, c.rank(p.group)) {
-		p.tickAt = c.now.Mono
+		c.alarms.set(p, c.now.Mono)
 		c.touch(p)
+	}
+}
+
+// wakeAll wakes the groups that this node leads and that have a replica on a node, for that node is back and may have
+// missed anything.
+func (c *Core) wakeAll(id ident.NodeID) {
+	for _, p := range append(c.places[:len(c.places):len(c.places)], c.system) {
+		if p.group == nil || !p.group.Leading() {
+			continue
+		}
+		if _, ok := p.group.Descriptor().Find(id); ok {
+			p.group.Wake(c.now.Mono)
+			c.touch(p)
+		}
 	}
 }
 

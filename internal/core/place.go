@@ -13,12 +13,14 @@ import (
 
 // place is what a node knows of one tablet.
 type place struct {
-	tablet uint32
-	group  *tablet.Group // nil where this node holds no replica of it
-	dirty  bool          // the group is in Core.dirty
-	tickAt time.Duration
-	led    bool // what the group said about leadership when it was last looked at
-	open   bool // the gate of reads is, or was until its time was over
+	tablet  uint32
+	group   *tablet.Group // nil where this node holds no replica of it
+	dirty   bool          // the group is in Core.dirty
+	tickAt  time.Duration
+	alarm   int  // where it stands among the alarms, from 1 on; 0 for nowhere
+	resting bool // the group rested when it was ticked last
+	led     bool // what the group said about leadership when it was last looked at
+	open    bool // the gate of reads is, or was until its time was over
 
 	// Hints about who leads and who holds it; the epoch is that of the descriptor they came from.
 	leader   ident.NodeID
@@ -111,14 +113,19 @@ func (c *Core) write(w *kv.Write) error {
 
 // adopt takes a replica into service.
 func (c *Core) adopt(p *place, g *tablet.Group) {
-	p.group, p.led, p.tickAt, p.wounds = g, false, c.now.Mono, 0
+	p.group, p.led, p.resting, p.wounds = g, false, false, 0
+	c.alarms.set(p, c.now.Mono)
 	c.member.pulseSoon(c.now.Mono)
 	c.touch(p)
 }
 
 // touch says that the group may have work.
 func (c *Core) touch(p *place) {
-	if !p.dirty && p.group != nil {
+	if p.group == nil {
+		return
+	}
+	c.rouse(p)
+	if !p.dirty {
 		p.dirty = true
 		c.dirty = append(c.dirty, p)
 	}
@@ -131,6 +138,7 @@ func (c *Core) drop(p *place) {
 	}
 	p.group.Abandon()
 	p.group, p.led = nil, false
+	c.alarms.set(p, tablet.Never)
 	c.closeGate(p)
 	c.member.pulseSoon(c.now.Mono)
 }
@@ -227,7 +235,7 @@ func (c *Core) lookAt(p *place) {
 			c.tell(Debug, "leads", "tablet", p.tablet, "term", g.Term())
 			p.wish = wish{}
 			c.observeClocks(p)
-			p.tickAt = c.now.Mono
+			c.alarms.set(p, c.now.Mono)
 		}
 		c.member.pulseSoon(c.now.Mono)
 	}

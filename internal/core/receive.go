@@ -162,11 +162,8 @@ func (c *Core) where(m *wire.Where) {
 	p.learn(m.Leader, d.Epoch, d.Nodes())
 }
 
-const (
-	tickEvery = 10 * time.Millisecond
-	// wonderAfter is how long a replica without a leader waits before it asks whether it is still one.
-	wonderAfter = 5 * time.Second
-)
+// wonderAfter is how long a replica without a leader waits before it asks whether it is still one.
+const wonderAfter = 5 * time.Second
 
 // Tick does what has become due; it is wanted every few milliseconds.
 func (c *Core) Tick() {
@@ -180,13 +177,7 @@ func (c *Core) Tick() {
 	if c.registry == nil {
 		return
 	}
-	if now >= m.tickAt {
-		m.tickAt = now + tickEvery
-		for _, p := range c.places {
-			c.tickGroup(p)
-		}
-		c.tickGroup(c.system)
-	}
+	c.tickGroups()
 	if c.ring != nil && now >= c.ring.Next() {
 		c.ring.Tick(now)
 		c.takeRing()
@@ -215,10 +206,8 @@ func (c *Core) Tick() {
 
 func (c *Core) tickGroup(p *place) {
 	g := p.group
-	if g == nil || c.now.Mono < p.tickAt {
-		return
-	}
-	p.tickAt = g.Tick(c.now.Mono, c.rank(g))
+	next := max(g.Tick(c.now.Mono, c.rank(g), c.live), c.now.Mono+1)
+	p.resting = g.Resting()
 	if g.Leading() {
 		c.observeClocks(p)
 		more, err := g.Sweep(c.now.Mono)
@@ -229,8 +218,8 @@ func (c *Core) tickGroup(p *place) {
 			return
 		}
 		c.noteHurt(p)
-		if more {
-			p.tickAt = c.now.Mono + sweepAgain
+		if next = min(next, g.SweepAt(c.now.Mono)); more {
+			next = c.now.Mono + sweepAgain
 		}
 		c.setGate(p)
 	} else if _, led := g.Leader(); !led && c.now.Mono > p.quietAt+wonderAfter {
@@ -241,6 +230,7 @@ func (c *Core) tickGroup(p *place) {
 	} else if led {
 		p.quietAt = 0
 	}
+	c.alarms.set(p, next)
 	c.touch(p)
 }
 

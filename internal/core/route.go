@@ -280,6 +280,12 @@ func (c *Core) refused(q *pending, s wire.Status, leader ident.NodeID, epoch uin
 			q.place.leader = ident.NodeID{}
 		}
 		q.refuser = asked
+		if g := q.place.group; g != nil {
+			if l, ok := g.Leader(); ok && l == asked {
+				g.Wake(c.now.Mono) // it rests, and trusts in a leader that is none
+				c.touch(q.place)
+			}
+		}
 		if q.place.via == asked {
 			q.place.via = ident.NodeID{}
 		}

@@ -29,6 +29,9 @@ func (c *Core) serve(p *place, write bool, o tablet.Origin, encoded []byte, comm
 			return s
 		}
 	}
+	if g.Resting() {
+		c.observeClocks(p) // nobody has asked for the tablet's time for long
+	}
 	var refusal tablet.Refusal
 	if write {
 		refusal = g.Write(c.now.Mono, o, encoded, w)

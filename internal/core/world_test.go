@@ -81,6 +81,7 @@ type conn struct {
 }
 
 const (
+	tickEvery    = 10 * time.Millisecond
 	worldTablets = 16
 	replaceAfter = 20 * time.Second
 	// hangUp is how soon the others notice that a process is gone, silence how soon they notice a cut.

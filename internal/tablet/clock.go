@@ -37,6 +37,16 @@ func (g *Group) Observe(now time.Duration, sample func(r Replica) (tabletime.Sam
 // Time returns the tablet's time in milliseconds since 1970; only that of a leader means anything.
 func (g *Group) Time(now time.Duration) int64 { return g.clock.now(now) }
 
+// SweepAt returns when Sweep is wanted next, as far as this replica knows: not more often than heartbeats are sent, so that
+// what expires at about the same time goes together; and once an hour at least, for the tablet's time may step.
+func (g *Group) SweepAt(now time.Duration) time.Duration {
+	if !g.leading || g.clock.soonest < 0 {
+		return Never
+	}
+	left := min(max(g.clock.soonest-g.clock.now(now), 0), time.Hour.Milliseconds())
+	return now + max(time.Duration(left)*time.Millisecond, g.cfg.Timing.Heartbeat)
+}
+
 // sweepLimit bounds how many keys one entry expires.
 const sweepLimit = 256
 

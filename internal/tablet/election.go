@@ -40,7 +40,8 @@ func (e *election) forbids(g *Group, now time.Duration, m *pb.Message) bool {
 		return true
 	}
 	lease := g.cfg.Timing.Lease
-	if m.GetType() == pb.MsgPreVote && g.leader != 0 && now < e.lastHeard+g.cfg.Timing.Heartbeat+lease {
+	if m.GetType() == pb.MsgPreVote && g.leader != 0 && g.leader != m.GetFrom() &&
+		(g.rest.resting || now < max(e.lastHeard, g.rest.wokeAt)+g.cfg.Timing.Heartbeat+lease) {
 		return true
 	}
 	return e.everHeard && now < e.lastHeard+lease || now < e.started+lease
@@ -50,11 +51,15 @@ func (e *election) forbids(g *Group, now time.Duration, m *pb.Message) bool {
 const campaignTransfer = "CampaignTransfer"
 
 // Tick does what time demands of the group: a leader's heartbeat, a follower's campaign. rank is this replica's
-// place in line for leadership among the replicas whose nodes are alive; next is when Tick is wanted again.
-func (g *Group) Tick(now time.Duration, rank int) (next time.Duration) {
+// place in line for leadership among the replicas whose nodes are alive, which live tells; next is when Tick is wanted again.
+func (g *Group) Tick(now time.Duration, rank int, live func(ident.NodeID) bool) (next time.Duration) {
 	e, t := &g.elect, &g.cfg.Timing
 	if g.leading {
+		if g.rest.resting {
+			return Never
+		}
 		if now >= e.beatAt {
+			g.rest.parting, g.rest.stirred = g.mayRest(live), false
 			g.raft.Tick()
 			g.leaveJoint()
 			e.beatAt = now + t.Heartbeat
@@ -71,11 +76,13 @@ func (g *Group) Tick(now time.Duration, rank int) (next time.Duration) {
 			e.campaignAt = now
 		case g.leader == 0:
 			e.schedule(g, now, rank)
-		case now >= e.lastHeard+t.Silence:
+		case g.rest.resting:
+			return Never
+		case now >= max(e.lastHeard, g.rest.wokeAt)+t.Silence:
 			g.forgetLeader()
 			e.schedule(g, now, rank)
 		default:
-			return e.lastHeard + t.Silence
+			return max(e.lastHeard, g.rest.wokeAt) + t.Silence
 		}
 	}
 	if now < e.campaignAt {
@@ -96,6 +103,7 @@ func (g *Group) leaveJoint() {
 		return // nothing to leave, or its end may be among the entries that are to be applied
 	}
 	if err := g.raft.ProposeConfChange(&pb.ConfChangeV2{}); err == nil {
+		g.rest.stirred = true
 		g.proposed++
 	}
 }
@@ -120,6 +128,7 @@ func (g *Group) NodeLost(now time.Duration, node ident.NodeID, rank int) bool {
 	if l, ok := g.node(g.raft.BasicStatus().Lead); !ok || l != node || g.leading {
 		return false
 	}
+	g.rest = rest{}
 	g.forgetLeader()
 	if g.votes() {
 		g.elect.schedule(g, now, rank)
@@ -151,7 +160,7 @@ func (g *Group) observe(now time.Duration, rd *raft.Ready) {
 	if rd.SoftState == nil {
 		return
 	}
-	g.leader = rd.Lead
+	g.leader, g.rest = rd.Lead, rest{}
 	leading := rd.RaftState == raft.StateLeader
 	switch {
 	case leading && !g.leading:
@@ -179,5 +188,6 @@ func (g *Group) Abandon() {
 // TransferTo hands leadership to a replica, which campaigns at once when it holds the whole log.
 func (g *Group) TransferTo(replica uint64) {
 	g.revoke()
+	g.rest.stirred, g.rest.resting = true, false
 	g.raft.TransferLeader(replica)
 }

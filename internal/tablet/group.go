@@ -88,6 +88,7 @@ type Group struct {
 	reads     reads
 	elect     election
 	lease     lease
+	rest      rest
 	clock     clock
 
 	truncateAt uint64 // truncateThreshold, which tests lower
@@ -209,7 +210,7 @@ func open(cfg Config, stored kv.Group, h *head, replica uint64, now time.Duratio
 		ID: replica, ElectionTick: 4, HeartbeatTick: 1, Storage: snapshotWish{g.log, &g.wanted}, Applied: h.applied.Index,
 		MaxSizePerMsg: maxAppend, MaxCommittedSizePerReady: maxApplyPerTurn, MaxUncommittedEntriesSize: maxUncommitted,
 		MaxInflightMsgs: maxInflight, MaxInflightBytes: maxInflightBytes, PreVote: true,
-		ReadOnlyOption: raft.ReadOnlySafe, DisableProposalForwarding: true, StepDownOnRemoval: true, Logger: quiet{},
+		ReadOnlyOption: raft.ReadOnlySafe, DisableProposalForwarding: true, StepDownOnRemoval: true, Logger: silent{},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("tablet %d: start raft: %w", cfg.Tablet, err)
@@ -306,6 +307,7 @@ func (g *Group) Write(now time.Duration, o Origin, commands []byte, w Waiter) Re
 	if r := g.propose(&e, commands); r != Taken {
 		return r
 	}
+	g.stir(now)
 	g.waiting[key] = w
 	return Taken
 }
@@ -315,6 +317,7 @@ func (g *Group) Expire(now time.Duration, keys [][]byte) Refusal {
 	if !g.Serving() {
 		return NotLeader
 	}
+	g.stir(now)
 	e := entry{kind: entryExpire, time: g.clock.now(now)}
 	return g.propose(&e, AppendCommands(nil, []request.Command{keys}))
 }
@@ -346,6 +349,7 @@ func (g *Group) Read(now time.Duration, commands []request.Command, w Waiter) Re
 	if g.reads.len() >= maxWaiting || g.hurt.stuck {
 		return Busy
 	}
+	g.stir(now)
 	g.reads.add(read{commands, w})
 	return Taken
 }
@@ -379,6 +383,7 @@ func (g *Group) Step(now time.Duration, from ident.NodeID, encoded []byte) error
 			return nil // what has no state yet is not asked by anybody who knows the group; and it may be forgotten
 		}
 		if g.elect.forbids(g, now, &m.Message) {
+			g.Wake(now) // whoever wants to lead has not heard of the leader
 			return nil
 		}
 	case pb.MsgApp, pb.MsgHeartbeat:
@@ -399,6 +404,7 @@ func (g *Group) Step(now time.Duration, from ident.NodeID, encoded []byte) error
 	if err := g.raft.Step(&m.Message); err != nil && !errors.Is(err, raft.ErrStepPeerNotFound) && !errors.Is(err, raft.ErrProposalDropped) {
 		return fmt.Errorf("tablet %d: %w", g.cfg.Tablet, err)
 	}
+	g.stepRest(now, m)
 	return nil
 }
 
@@ -433,7 +439,7 @@ func (g *Group) Acknowledge(replica, index uint64) error {
 }
 
 // HasWork reports whether a turn would do anything.
-func (g *Group) HasWork() bool { return g.asks() || g.raft.HasReady() }
+func (g *Group) HasWork() bool { return g.asks() || g.rest.asks || g.raft.HasReady() }
 
 // asks reports whether a majority is to be asked whether this replica still leads.
 func (g *Group) asks() bool { return (g.reads.unasked() || g.lease.renewed) && g.Serving() }

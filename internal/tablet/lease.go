@@ -47,7 +47,7 @@ func (t *Timing) renewBefore() time.Duration { return t.Lease / 3 }
 func (g *Group) stamped(now time.Duration, m *pb.Message) beside {
 	switch m.GetType() {
 	case pb.MsgApp, pb.MsgHeartbeat:
-		return beside{sent: now}
+		return beside{sent: now, rest: g.rest.resting && m.GetType() == pb.MsgHeartbeat}
 	case pb.MsgAppResp, pb.MsgHeartbeatResp:
 		// A replica that has gone on to a later term since has promised nothing to the leader of this one.
 		if g.lease.heardTerm == g.term && m.GetTerm() == g.term {
@@ -146,6 +146,7 @@ func (g *Group) leased(now time.Duration) bool {
 	}
 	if t := &g.cfg.Timing; end-now < t.renewBefore() && now >= g.lease.asked+t.renewBefore() {
 		g.lease.renewed, g.lease.asked = true, now
+		g.stir(now)
 	}
 	return true
 }

@@ -10,14 +10,15 @@ import (
 
 // A Raft message on the wire, all numbers uvarint unless said:
 //
-//	type (1 byte)  flags (1 byte; bit 0: reject, bit 1: sent follows)
+//	type (1 byte)  flags (1 byte; bit 0: reject, bit 1: sent follows, bit 2: rest)
 //	from  to  term  log term  index  commit  reject hint
 //	context (length, bytes)
 //	number of entries; for each: type (1 byte), term, data (length, bytes)
 //	sent: nanoseconds on the leader's monotonic clock, when the request left, or the one that is answered (see lease);
 //	only with bit 1
 //
-// The indices of the entries follow the message's own: index+1, index+2, ...
+// A heartbeat with the flag rest is the last one for a while; an answer to a heartbeat with it asks for a heartbeat (see
+// rest). The indices of the entries follow the message's own: index+1, index+2, ...
 // The kinds are those of Raft's remote procedure calls only: requests and answers for append, heartbeat, vote
 // and pre-vote, and TimeoutNow. Proposals, snapshots and what the library sends to itself never travel.
 
@@ -35,11 +36,13 @@ type message struct {
 // beside is what travels with a message and is not the library's.
 type beside struct {
 	sent time.Duration // see lease; 0 for none
+	rest bool          // see rest
 }
 
 const (
 	flagReject = 1 << iota
 	flagSent
+	flagRest
 )
 
 func newMessage() *message {
@@ -70,6 +73,9 @@ func appendMessage(dst []byte, m *pb.Message, b beside) []byte {
 	if b.sent > 0 {
 		flags |= flagSent
 	}
+	if b.rest {
+		flags |= flagRest
+	}
 	dst = append(dst, byte(m.GetType()), flags)
 	for _, v := range [...]uint64{
 		m.GetFrom(), m.GetTo(), m.GetTerm(), m.GetLogTerm(), m.GetIndex(), m.GetCommit(), m.GetRejectHint(),
@@ -96,14 +102,14 @@ func decodeMessage(b []byte) (*message, error) {
 	m := newMessage()
 	m.kind = pb.MessageType(r.byte())
 	flags := r.byte()
-	m.reject = flags&flagReject != 0
+	m.reject, m.beside.rest = flags&flagReject != 0, flags&flagRest != 0
 	m.from, m.to, m.term, m.logTerm = r.uvarint(), r.uvarint(), r.uvarint(), r.uvarint()
 	m.index, m.commit, m.rejHint = r.uvarint(), r.uvarint(), r.uvarint()
 	if c := r.blob(); len(c) > 0 {
 		m.Message.Context = append([]byte(nil), c...)
 	}
 	n := r.count()
-	if r.failed || flags >= flagSent<<1 || !travels(m.kind) || n > 0 && m.kind != pb.MsgApp {
+	if r.failed || flags >= flagRest<<1 || !travels(m.kind) || n > 0 && m.kind != pb.MsgApp {
 		return nil, errMessage
 	}
 	if n > 0 {

@@ -233,6 +233,7 @@ func (g *Group) change(edit func(*Descriptor), what string) (Step, string) {
 		return Underway, "the change was not taken: " + err.Error()
 	}
 	g.proposed++
+	g.stir(g.proposedAt)
 	g.proposedEpoch = next.Epoch
 	return Changing, what
 }

@@ -60,6 +60,7 @@ func TestNoVoteWithinALease(t *testing.T) {
 		})
 	}
 	heard := g.elect.lastHeard
+	w.nodes[0].read("a")
 	w.until("the leader was heard again", func() bool { return w.nodes[2].group.elect.lastHeard > heard })
 	w.now += 100 * time.Millisecond
 	for _, kind := range []pb.MessageType{pb.MsgPreVote, pb.MsgVote} {

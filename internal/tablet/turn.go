@@ -64,6 +64,7 @@ func (g *Group) Ready(t *Turn) error {
 		g.lease.renewed = false
 		g.raft.ReadIndex(g.reads.ask())
 	}
+	g.askForWord(t)
 	if !g.raft.HasReady() {
 		return nil
 	}
@@ -71,6 +72,7 @@ func (g *Group) Ready(t *Turn) error {
 	g.ready, g.inTurn, g.proposed = rd, true, 0
 	t.Groups = append(t.Groups, g)
 	g.observe(t.Now, &rd)
+	g.lastBeat()
 	g.send(t, rd.Messages)
 	g.persist(t, &rd)
 	for _, rs := range rd.ReadStates {

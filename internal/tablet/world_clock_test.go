@@ -57,6 +57,12 @@ func (n *node) resume() {
 		fn()
 	}
 	n.work()
+	for _, o := range n.w.nodes {
+		if o != n {
+			o.met(n.at)
+			n.met(o.at)
+		}
+	}
 }
 
 // whenRunning calls fn, or leaves it for when the process goes on.

@@ -176,7 +176,22 @@ func (n *node) miss(other int) {
 func (n *node) restart() {
 	if !n.up {
 		n.start()
+		for _, o := range n.w.nodes {
+			o.met(n.at)
+		}
 	}
+}
+
+// met says that there is a connection to another node again.
+func (n *node) met(other int) {
+	n.do(func() {
+		if n.group == nil || !n.group.Leading() {
+			return
+		}
+		if _, ok := n.group.Descriptor().Find(nodeID(other)); ok {
+			n.group.Wake(n.mono())
+		}
+	})
 }
 
 func (n *node) live(id ident.NodeID) bool {
@@ -221,11 +236,12 @@ func (n *node) tick() {
 	}
 	now := n.mono()
 	if now >= n.tickAt {
-		n.tickAt = g.Tick(now, n.rank())
+		n.tickAt = g.Tick(now, n.rank(), n.live)
 		if g.Leading() {
 			n.observe()
 			_, err := g.Sweep(now)
 			n.must(err)
+			n.tickAt = min(n.tickAt, g.SweepAt(now))
 		}
 	}
 	if _, known := g.Leader(); known || g.Leading() {
@@ -362,6 +378,9 @@ func (n *node) work() {
 		n.inbox[i]()
 	}
 	n.inbox = n.inbox[:0]
+	if n.group != nil && n.tickAt == Never && !n.group.Resting() {
+		n.tickAt = n.mono()
+	}
 	n.stepIncoming()
 	if (n.group == nil || !n.group.HasWork()) && n.extra.Empty() && len(n.after) == 0 {
 		n.lookAt()

@@ -254,7 +254,15 @@ func (w *world) isolate(a int) {
 
 func (w *world) heal() {
 	w.logf("heal")
+	cut := w.cut
 	w.cut, w.loss, w.twice, w.slowest = map[[2]int]bool{}, 0, 0, 2*time.Millisecond
+	for a := range w.nodes {
+		for b := range w.nodes {
+			if cut[[2]int{a, b}] || cut[[2]int{b, a}] {
+				w.nodes[a].met(b)
+			}
+		}
+	}
 }
 
 // truncateAt makes logs so short that snapshots are common.
