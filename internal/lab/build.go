@@ -127,6 +127,9 @@ func (w *world) settle(cfg ring.Config, at [][]ring.ID, rng *rand.Rand, near fun
 			s.Tokens[i] = c.state(c.at(id), &cfg, near)
 		}
 		for {
+			if w.tune != nil {
+				w.tune(&cfg)
+			}
 			r, err := ring.New(cfg, nodeID(n), ids, rng.Uint64())
 			if err != nil {
 				return nil, fmt.Errorf("node %d: %w", n, err)

@@ -145,3 +145,26 @@ func TestToNTableII(t *testing.T) {
 		}
 	}
 }
+
+// ToN 2003, table III: nodes join and leave all the time. The paper's lookups fail now and then, and in Chord a wrong
+// one cannot be told from a right one; here none is wrong, thanks to the owner's check. A wrong one is a write that
+// nobody finds again.
+func TestToNTableIII(t *testing.T) {
+	for _, pub := range []ChurnPoint{PublishedChurn[0], PublishedChurn[5]} {
+		c := Churn{Nodes: 1000, Successors: 20, Rate: pub.Rate, Hours: 0.15, Seed: 1}
+		if err := c.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		res := c.Result(each(t, 1, c.Run))
+		near(t, "hops", res.Hops.Mean, pub.Hops, 0.3)
+		near(t, "timeouts", res.Timeouts.Mean, pub.Timeouts, 0.6)
+		if res.Wrong != 0 || res.FailedPer10000 > 15 {
+			t.Errorf("rate %v: %d wrong, %v of 10000 failed", pub.Rate, res.Wrong, res.FailedPer10000)
+		}
+	}
+	// Production's intervals and tokens, and every machine another one within minutes.
+	c := Churn{Preset: Quord, Nodes: 12, Successors: 16, Rate: 0.05, Hours: 0.02, Seed: 1}
+	if res := c.Result(each(t, 1, c.Run)); res.Wrong != 0 || res.Hops.Mean == 0 {
+		t.Errorf("--preset quord: %+v", res)
+	}
+}

@@ -31,6 +31,9 @@ type world struct {
 	// accepting makes a token that is asked as the owner accept, whatever its own check says: see Failures.
 	accepting bool
 
+	// tune gives each node of a ring that is constructed a configuration of its own.
+	tune func(*ring.Config)
+
 	ended func(node int, res ring.Result)
 	told  func(node int, e ring.Event)
 	spied func(from, to int, m *ring.Message) // sees each message when it is sent
