@@ -35,6 +35,7 @@ func init() {
 		{name: "slow-all", does: "all that all nodes send is late, by chance and therefore unevenly", run: slowAll},
 		{name: "loss", does: "between all nodes packets are lost, connections stall and now and then break", run: loss},
 		{name: "clock", does: "the wall clocks of less than half of the nodes jump, up to a day, and back", run: clock},
+		{name: "disk", does: "the disk of one node is filled, almost or altogether, and freed", run: fullDisk},
 		{name: "join", does: "a new node joins under load", run: joinOne},
 		{name: "leave", does: "a node leaves under load", run: leave},
 		{name: "replace", does: "a node dies for good and a new one takes its place", run: replace},

@@ -11,11 +11,14 @@ import (
 	"github.com/quorddb/quord/test/links"
 )
 
-// How long a partition lasts: sometimes shorter than a suspicion, sometimes longer than it takes to replace a node.
-const (
-	cutShort = time.Second
-	cutLong  = 12 * time.Second
-)
+// cutFor draws how long a partition lasts: mostly seconds, about as long as suspicions take, and now and then so long
+// that the parts have settled without each other and replaced who is missing.
+func cutFor(rng *rand.Rand) time.Duration {
+	if rng.IntN(5) == 0 {
+		return between(rng, 10*time.Second, 25*time.Second)
+	}
+	return between(rng, 500*time.Millisecond, 8*time.Second)
+}
 
 // affect sets all directions from one set of nodes to another.
 func (r *round) affect(from, to []*cluster.Node, l links.Link) {
@@ -62,28 +65,28 @@ func isolated(ctx context.Context, r *round, rng *rand.Rand, count int, d time.D
 }
 
 func isolate(ctx context.Context, r *round, rng *rand.Rand) error {
-	return isolated(ctx, r, rng, 1, between(rng, cutShort, cutLong), r.apart, links.Link{Cut: true})
+	return isolated(ctx, r, rng, 1, cutFor(rng), r.apart, links.Link{Cut: true})
 }
 
 func split(ctx context.Context, r *round, rng *rand.Rand) error {
 	r.mu.Lock()
 	half := len(r.members) / 2
 	r.mu.Unlock()
-	return isolated(ctx, r, rng, half, between(rng, cutShort, cutLong), r.apart, links.Link{Cut: true})
+	return isolated(ctx, r, rng, half, cutFor(rng), r.apart, links.Link{Cut: true})
 }
 
 func deaf(ctx context.Context, r *round, rng *rand.Rand) error {
-	return isolated(ctx, r, rng, 1, between(rng, cutShort, cutLong), func(victims, others []*cluster.Node, l links.Link) {
+	return isolated(ctx, r, rng, 1, cutFor(rng), func(victims, others []*cluster.Node, l links.Link) {
 		r.affect(others, victims, l)
 	}, links.Link{Cut: true})
 }
 
 func mute(ctx context.Context, r *round, rng *rand.Rand) error {
-	return isolated(ctx, r, rng, 1, between(rng, cutShort, cutLong), r.affect, links.Link{Cut: true})
+	return isolated(ctx, r, rng, 1, cutFor(rng), r.affect, links.Link{Cut: true})
 }
 
 func oneWay(ctx context.Context, r *round, rng *rand.Rand) error {
-	return isolated(ctx, r, rng, 1, between(rng, cutShort, cutLong), func(victims, others []*cluster.Node, l links.Link) {
+	return isolated(ctx, r, rng, 1, cutFor(rng), func(victims, others []*cluster.Node, l links.Link) {
 		r.affect(victims, others[:1], l)
 	}, links.Link{Cut: true})
 }
@@ -93,7 +96,7 @@ func bridge(ctx context.Context, r *round, rng *rand.Rand) error {
 	r.mu.Lock()
 	half := (len(r.members) - 1) / 2
 	r.mu.Unlock()
-	return isolated(ctx, r, rng, half, between(rng, cutShort, cutLong), func(victims, others []*cluster.Node, l links.Link) {
+	return isolated(ctx, r, rng, half, cutFor(rng), func(victims, others []*cluster.Node, l links.Link) {
 		r.apart(victims, others[1:], l)
 	}, links.Link{Cut: true})
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -34,6 +35,11 @@ func main() {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
 		os.Exit(2)
+	}
+	if slices.ContainsFunc(o.faults, func(f *fault) bool { return strings.Contains(f.name, "disk") }) {
+		if err := ownMounts(); err != nil {
+			fmt.Printf("no full disks in this run: a small file system cannot be mounted here: %v\n", err)
+		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err = run(ctx, o)

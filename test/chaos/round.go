@@ -44,7 +44,9 @@ type round struct {
 	report  *report
 	out     io.Writer
 	tablets int
-	several bool // more than one fault is at work; set before they begin
+	small   map[*cluster.Node]string // nodes with a small disk, and the file that fills it
+	disks   []string                 // where small disks are mounted
+	several bool                     // more than one fault is at work; set before they begin
 
 	mu      sync.Mutex
 	members []*cluster.Node          // guarded by mu; those that belong to the ring, running or not
@@ -55,7 +57,7 @@ type round struct {
 func runRound(ctx context.Context, o options, seed uint64, length time.Duration) (result *report, err error) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	r := &round{
-		seed: seed, start: time.Now(), report: newReport(), out: os.Stdout,
+		seed: seed, start: time.Now(), report: newReport(), out: os.Stdout, small: map[*cluster.Node]string{},
 		claimed: map[*cluster.Node]bool{}, clocks: map[*cluster.Node]string{},
 	}
 	result = r.report
@@ -75,6 +77,7 @@ func runRound(ctx context.Context, o options, seed uint64, length time.Duration)
 		}
 		r.cluster.Stop()
 		err = errors.Join(err, r.net.Close(), r.logs())
+		err = errors.Join(err, r.unmount(err != nil || o.keep))
 		if err == nil && !o.keep {
 			err = r.cluster.Remove()
 			return
@@ -85,7 +88,12 @@ func runRound(ctx context.Context, o options, seed uint64, length time.Duration)
 		r.say("directories, logs and timeline are kept in %s", r.cluster.Dir)
 	}()
 	r.say("%d nodes, %d tablets, a silent node is replaced after %s", cfg.Nodes, cfg.Tablets, cfg.ReplaceAfter)
-	for _, n := range r.cluster.Nodes {
+	for i, n := range r.cluster.Nodes {
+		if i < smallDisks && mayMount() {
+			if err := r.shrink(n); err != nil {
+				return result, err
+			}
+		}
 		if err := r.equip(n); err != nil {
 			return result, err
 		}

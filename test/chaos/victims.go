@@ -23,15 +23,34 @@ func (r *round) claim(rng *rand.Rand, count int) (victims []*cluster.Node, relea
 			victims = append(victims, n)
 		}
 	}
-	// Somebody must be left who is not harmed: a ring all of whose nodes are claimed has nothing to be measured by.
-	if len(victims) < count || len(r.claimed)+count >= len(r.members) {
+	if len(victims) < count {
 		return nil, nil, errNotNow
+	}
+	release, err = r.take(victims)
+	return victims, release, err
+}
+
+// claimThis is claim of one node.
+func (r *round) claimThis(n *cluster.Node) (release func(), err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.claimed[n] {
+		return nil, errNotNow
+	}
+	return r.take([]*cluster.Node{n})
+}
+
+// take claims nodes that are free. The caller holds mu.
+func (r *round) take(victims []*cluster.Node) (release func(), err error) {
+	// Somebody must be left who is not harmed: a ring all of whose nodes are claimed has nothing to be measured by.
+	if len(r.claimed)+len(victims) >= len(r.members) {
+		return nil, errNotNow
 	}
 	for _, n := range victims {
 		r.claimed[n] = true
+		_ = r.calm.Remove(n.Addr) // closes a client; what it was waiting for ends
 	}
-	r.keepAway(victims)
-	return victims, func() {
+	return func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		for _, n := range victims {
@@ -41,13 +60,6 @@ func (r *round) claim(rng *rand.Rand, count int) (victims []*cluster.Node, relea
 			}
 		}
 	}, nil
-}
-
-// keepAway makes the probes avoid nodes.
-func (r *round) keepAway(nodes []*cluster.Node) {
-	for _, n := range nodes {
-		_ = r.calm.Remove(n.Addr) // closes a client; what it was waiting for ends
-	}
 }
 
 // others returns the members that are not among nodes.

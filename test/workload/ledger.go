@@ -4,19 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
 
 // Ledger writes keys that nobody ever changes, and in the end wants those that were acknowledged, all of them, with
-// what was written.
+// what was written: one in eight has a value of up to 64 KiB, so that tablets have something to them when they move.
 type Ledger struct {
 	nodes  *Nodes
 	prefix string
 
 	mu    sync.Mutex
-	acked []string // guarded by mu; the keys, which are their own values
+	acked []string // guarded by mu; the keys
 	asked int      // guarded by mu
 }
 
@@ -31,7 +33,7 @@ func (l *Ledger) Run(ctx context.Context, clients int, pause time.Duration) {
 			for place := id; ctx.Err() == nil; rest(ctx, pause) {
 				key := l.next()
 				client, _ := l.nodes.At(place)
-				if client.SetNX(context.WithoutCancel(ctx), key, key, 0).Err() != nil {
+				if client.SetNX(context.WithoutCancel(ctx), key, entry(key), 0).Err() != nil {
 					place++
 					continue
 				}
@@ -42,6 +44,15 @@ func (l *Ledger) Run(ctx context.Context, clients int, pause time.Duration) {
 		})
 	}
 	wg.Wait()
+}
+
+// entry returns what is written under a key.
+func entry(key string) string {
+	sum := crc32.ChecksumIEEE([]byte(key))
+	if sum%8 != 0 {
+		return key
+	}
+	return strings.Repeat(key+" ", int(sum>>3)%(64<<10)/(len(key)+1)+1)
 }
 
 func (l *Ledger) next() string {
@@ -77,7 +88,7 @@ func (l *Ledger) Verify(ctx context.Context, addr string) error {
 		if err != nil && OutcomeOf(err) != Done {
 			return fmt.Errorf("GET %s at %s: %w", key, addr, err)
 		}
-		if got != key {
+		if got != entry(key) {
 			mu.Lock()
 			defer mu.Unlock()
 			lost = append(lost, key)

@@ -32,7 +32,7 @@ func OutcomeOf(err error) Outcome {
 	if errors.As(err, &reply) {
 		code, _, _ := strings.Cut(reply.Error(), " ")
 		switch code {
-		case "TRYAGAIN", "CLUSTERDOWN":
+		case "TRYAGAIN", "CLUSTERDOWN", "OOM", "LOADING": // the last from a redis-server that begins
 			return NotApplied
 		case "UNCERTAIN":
 			return Unknown

@@ -33,6 +33,7 @@ func TestOutcomeOf(t *testing.T) {
 		{redis.Nil, Done},
 		{replyError("TRYAGAIN no leader yet"), NotApplied},
 		{replyError("CLUSTERDOWN a majority is out of reach"), NotApplied},
+		{replyError("OOM the disk is almost full; nothing was applied"), NotApplied},
 		{replyError("UNCERTAIN it may have been applied"), Unknown},
 		{replyError("ERR unknown command"), Unexpected},
 		{io.EOF, Unknown},
