@@ -24,7 +24,7 @@ type options struct {
 	nodes           int
 	faults          []*fault
 	more            string // the flags that a replay needs besides seed and duration
-	keep            bool
+	keep, wait      bool
 }
 
 func main() {
@@ -61,6 +61,7 @@ func parse(args []string) (options, error) {
 	fs.Uint64Var(&o.seed, "seed", 0, "of the first round; 0 draws one")
 	fs.IntVar(&o.nodes, "nodes", 0, "size of the ring at first; 0 lets the seed decide")
 	fs.BoolVar(&o.keep, "keep", false, "keep the directories of rounds that went well, too")
+	fs.BoolVar(&o.wait, "wait", false, "let the nodes of a round that went wrong run on, to be looked at, until interrupted")
 	names := fs.String("faults", "", "kinds of faults, separated by commas, those at once joined by +; when empty all but those off by default")
 	list := fs.Bool("list", false, "list the kinds of faults and stop")
 	if err := fs.Parse(args); err != nil {

@@ -72,6 +72,10 @@ func runRound(ctx context.Context, o options, seed uint64, length time.Duration)
 	defer timeline.Close()
 	r.out = io.MultiWriter(os.Stdout, timeline)
 	defer func() {
+		if err != nil && o.wait && ctx.Err() == nil {
+			r.say("wrong: %v\nthe nodes in %s run on until this is interrupted", err, r.cluster.Dir)
+			<-ctx.Done()
+		}
 		if ctx.Err() != nil {
 			err = errors.Join(err, context.Cause(ctx))
 		}
@@ -212,8 +216,10 @@ func (r *round) useAndHarm(ctx context.Context, rng *rand.Rand, kinds []*fault, 
 		// What was seen is judged all the same: a ring that does not heal may have lost something too.
 		r.net.Heal()
 	}
-	err = errors.Join(err, r.judge(ctx, history, ledger, sums))
-	return errors.Join(err, r.compare(ctx))
+	if err = errors.Join(err, r.judge(ctx, history, ledger, sums)); err != nil {
+		return err
+	}
+	return r.compare(ctx)
 }
 
 // compare ends all nodes, some time after the last write, and compares what their disks hold.
@@ -291,7 +297,8 @@ func (r *round) wellAgain(ctx context.Context) error {
 	if err != nil {
 		var tails strings.Builder
 		for _, n := range members {
-			fmt.Fprintf(&tails, "%s\n", n.Tail(5))
+			s, asked := r.cluster.Status(ctx, n)
+			fmt.Fprintf(&tails, "%s says: %+v %v\n%s\n", n.Name, s, asked, n.Tail(5))
 		}
 		return fmt.Errorf("%w\n%s", err, tails.String())
 	}
