@@ -60,7 +60,7 @@ func (g *Group) Plan(now time.Duration, targets []ident.NodeID, live, able func(
 	if g.proposedEpoch > d.Epoch && now < g.proposedAt+changePatience {
 		return Underway, "a change of the replicas is proposed"
 	}
-	g.proposedAt = now
+	g.proposedEpoch, g.proposedAt = 0, now // what was proposed has been applied, or is lost and awaited no longer
 	if g.hurt.err != nil {
 		if step, why, ok := g.planHurt(now); ok {
 			return step, why

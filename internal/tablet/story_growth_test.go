@@ -233,3 +233,27 @@ func TestAForgetfulReplicaEndsNothing(t *testing.T) {
 		t.Error("a commit index beyond the log was taken")
 	}
 }
+
+// A leader proposes a change of the replicas and loses its place before anybody has heard of it. When it leads again
+// and nothing is to be changed any more, it is at rest: otherwise the cluster calls itself unhealthy for ever.
+func TestALostChangeIsNotAwaited(t *testing.T) {
+	w := born(t, 4, 4)
+	w.targets = []int{0, 1, 2}
+	w.until("three voters", w.settled)
+	w.until("everybody knows", w.even)
+	n := w.nodes[0]
+	w.mute = true
+	w.part([]int{0}, []int{1, 2})
+	w.targets = []int{0, 1, 3}
+	w.until("a learner is proposed", func() bool { return n.step == Adding })
+	w.mute, w.targets = false, []int{1, 0, 2}
+	w.until("another leads", w.settled)
+	w.heal()
+	w.targets = []int{0, 1, 2}
+	w.until("it leads again", w.settled)
+	for end := w.now + 4*changePatience; w.now < end; w.step() {
+		if w.now > end-2*changePatience && n.step != Settled {
+			t.Fatalf("it waits for a change that is lost: %s", n.step)
+		}
+	}
+}
