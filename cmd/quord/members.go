@@ -169,8 +169,9 @@ func (a *app) remove() *cobra.Command {
 
 func (a *app) replace() *cobra.Command {
 	return a.settle("replace", "QUORD.REPLACE", "A new node takes a dead one's place",
-		"A dead node is gone for good, as with remove, and what it held is copied to whoever is next on the ring: as a rule\n"+
-			"to the node that was just started for it. Refused unless enough nodes are up to hold every copy that is wanted.")
+		"A dead node is gone for good, as with remove, and the node at --addr takes its place on the ring: what the dead one\n"+
+			"held is copied there and nowhere else. That must be a node that has joined after the dead one did: a new one, for\n"+
+			"it gives up the place that it got when it joined.")
 }
 
 // settle makes a verb that decides the fate of a dead node.

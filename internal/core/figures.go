@@ -1,11 +1,6 @@
 package core
 
-import (
-	"fmt"
-
-	"github.com/quorddb/quord/internal/registry"
-	"github.com/quorddb/quord/internal/request"
-)
+import "github.com/quorddb/quord/internal/request"
 
 // Figures are what a node counts about itself. Each gauge of a queue stands beside its bound.
 type Figures struct {
@@ -100,32 +95,4 @@ func (c *Core) Stop(f *request.Failure) {
 	for _, o := range c.moves.out {
 		c.endTransfer(o)
 	}
-}
-
-// RemovalOf returns the member that a person names to be removed, or says why it cannot be. One that is connected
-// is not dead: it can leave by itself. One that is to be replaced needs others enough to take its place.
-func (c *Core) RemovalOf(prefix string, replace bool) (registry.Member, error) {
-	if c.registry == nil {
-		return registry.Member{}, errNoRing
-	}
-	m, err := c.registry.Find(prefix)
-	if err != nil {
-		return m, err
-	}
-	if m.ID == c.self || c.live(m.ID) {
-		return m, fmt.Errorf("node %s answers: it is not dead; `quord leave --addr %s` lets it hand over what it holds", m.ID, m.Addresses.RESP)
-	}
-	if m.State != registry.Down {
-		return m, fmt.Errorf("node %s is silent, but not yet called down (%s): try again in a few seconds", m.ID, m.State)
-	}
-	others := 0
-	for _, o := range c.registry.Members() {
-		if o.ID != m.ID && c.live(o.ID) && (o.State == registry.Up || o.State == registry.Joining) {
-			others++
-		}
-	}
-	if n := c.registry.Settings().Replicas; replace && others < n {
-		return m, fmt.Errorf("%d other nodes live and %d replicas are wanted: start the node that is to take its place first (`quord serve --join ...`), then replace", others, n)
-	}
-	return m, nil
 }

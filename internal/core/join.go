@@ -47,10 +47,15 @@ func (c *Core) resume() error {
 		return nil
 	}
 	c.isNamed()
-	if err := c.makeRing(&self); err != nil {
+	c.member.phase = phaseAdmitted
+	return c.enterRing(&self)
+}
+
+// enterRing makes the ring of a member, and lets it go into that of the others, or make it anew with them.
+func (c *Core) enterRing(self *registry.Member) error {
+	if err := c.makeRing(self); err != nil {
 		return err
 	}
-	c.member.phase = phaseAdmitted
 	if len(c.registry.Members()) == 1 {
 		if err := c.ring.Create(c.now.Mono); err != nil {
 			return fmt.Errorf("make the ring: %w", err)
@@ -83,7 +88,7 @@ func (c *Core) makeRing(self *registry.Member) error {
 	if err != nil {
 		return fmt.Errorf("make the ring: %w", err)
 	}
-	c.ring = r
+	c.ring, c.member.acquainted = r, nil
 	for _, id := range slices.SortedFunc(maps.Keys(c.peers), ident.NodeID.Compare) {
 		if c.live(id) {
 			r.NodeUp(c.now.Mono, id)

@@ -43,6 +43,7 @@ type membership struct {
 	watchAt    time.Duration
 	balanceAt  time.Duration
 	acquaintAt time.Duration
+	seat       uint64         // the revision of the ring at which this node last looked for its place
 	acquainted []ident.NodeID // the members that the ring was told of
 	seeds      []ident.NodeID
 	asked      time.Duration // when a seed was last asked for the registry

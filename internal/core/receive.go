@@ -196,6 +196,7 @@ func (c *Core) Tick() {
 	}
 	if now >= m.acquaintAt {
 		m.acquaintAt = now + acquaintEvery
+		c.tickSeat()
 		c.tickAcquaint()
 	}
 	if now >= m.balanceAt {

@@ -305,15 +305,15 @@ func TestRemovedNodeIsRefused(t *testing.T) {
 	w := newRing(t, 73, 4)
 	gone := w.nodes[3]
 	w.kill(gone, nil)
-	if _, err := w.nodes[0].core.RemovalOf(gone.id.Short(), false); err == nil {
+	if _, _, err := w.nodes[0].core.RemovalOf(gone.id.Short(), false); err == nil {
 		t.Error("a node that was alive a moment ago may be removed")
 	}
 	w.until(5*time.Second, "called down", func() bool { return w.state(gone) == registry.Down })
-	m, err := w.nodes[0].core.RemovalOf(gone.id.Short(), true)
+	_, cmd, err := w.nodes[0].core.RemovalOf(gone.id.Short(), false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.change(w.nodes[0], registry.Command{Remove: &registry.Remove{ID: m.ID}})
+	w.change(w.nodes[0], cmd)
 	w.settled(time.Minute)
 	w.start(gone, w.nodes[0])
 	w.run(10 * time.Second)

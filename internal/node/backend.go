@@ -8,7 +8,6 @@ import (
 
 	"github.com/quorddb/quord/internal/admin"
 	"github.com/quorddb/quord/internal/core"
-	"github.com/quorddb/quord/internal/registry"
 	"github.com/quorddb/quord/internal/request"
 	"github.com/quorddb/quord/internal/ring"
 	"github.com/quorddb/quord/internal/server"
@@ -129,21 +128,24 @@ func (b *backend) Replace(ctx context.Context, node string, dryRun bool) (string
 	return b.takeOut(ctx, node, dryRun, true)
 }
 
-// takeOut removes a dead node. With replace there must be enough others to take its place: new nodes take their part
-// of the ring as soon as they join, so what is left to do is to stop waiting for the dead one.
+// takeOut removes a dead node. With replace this node takes its place on the ring.
 func (b *backend) takeOut(ctx context.Context, node string, dryRun, replace bool) (string, error) {
 	return ask(ctx, b.node.worker, func(c *core.Core, done func(string, error)) {
-		m, err := c.RemovalOf(node, replace)
+		m, cmd, err := c.RemovalOf(node, replace)
 		if err != nil {
 			done("", err)
 			return
 		}
 		said := fmt.Sprintf("node %s (%s) removed for good; what it held is copied to others", m.ID, m.Addresses.RESP)
+		if replace {
+			said = fmt.Sprintf("node %s (%s) removed for good; node %s (%s) takes its place, and what it held is copied there",
+				m.ID, m.Addresses.RESP, b.node.self, b.node.addrs.RESP)
+		}
 		if dryRun {
 			done("would do: "+said, nil)
 			return
 		}
-		c.Change(registry.Command{Remove: &registry.Remove{ID: m.ID}}, func(err error) { done(said, err) })
+		c.Change(cmd, func(err error) { done(said, err) })
 	})
 }
 

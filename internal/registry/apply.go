@@ -49,6 +49,8 @@ func (r *Registry) apply(c Command, at int64) *Error {
 		return r.setState(c.SetState, at)
 	case c.Remove != nil:
 		return r.remove(c.Remove.ID, c.Remove.Force, at)
+	case c.Replace != nil:
+		return r.takePlace(c.Replace, at)
 	default:
 		return r.change(c.Change)
 	}
@@ -169,6 +171,38 @@ func (r *Registry) remove(id ident.NodeID, force bool, at int64) *Error {
 	if len(r.members) == 1 {
 		return refuse(ErrLast, "node %s is the last member of cluster %s, which cannot be without one", id, r.cluster)
 	}
+	r.take(i, at)
+	return nil
+}
+
+// takePlace gives the place of a dead member to a new one.
+func (r *Registry) takePlace(c *Replace, at int64) *Error {
+	i, refusal := r.known(c.Dead)
+	if refusal != nil {
+		return refusal
+	}
+	k, refusal := r.known(c.By)
+	if refusal != nil {
+		return refusal
+	}
+	dead, by := r.members[i], r.members[k]
+	switch {
+	case dead.State != Down:
+		return refuse(ErrTransition, "node %s is %s: only one that is down can be replaced", c.Dead, dead.State)
+	case by.State != Up: // also where both are the same
+		return refuse(ErrTransition, "node %s is %s: only one that is up can take the place of another", c.By, by.State)
+	case by.Admitted < dead.Admitted:
+		return refuse(ErrTransition, "node %s has been a member for longer than node %s, and has a place of its own: start a new node, and let that one take the place", c.By, c.Dead)
+	}
+	by.Place, by.Tokens, by.Weight = dead.place(), dead.Tokens, dead.Weight
+	r.members[k] = by
+	r.take(i, at)
+	return nil
+}
+
+// take takes the member at i out for good.
+func (r *Registry) take(i int, at int64) {
+	id := r.members[i].ID
 	r.members = slices.Delete(r.members, i, i+1)
 	if len(r.removed) == MaxRemoved {
 		r.removed = slices.Delete(r.removed, 0, 1)
@@ -176,7 +210,6 @@ func (r *Registry) remove(id ident.NodeID, force bool, at int64) *Error {
 	r.removed = append(r.removed, Gone{ID: id, Since: at})
 	r.revision++
 	r.ring = r.revision
-	return nil
 }
 
 func (r *Registry) change(c *Change) *Error {
@@ -213,9 +246,10 @@ func set[T any](field, value *T) {
 // insert adds a member, whose tokens change the ring.
 func (r *Registry) insert(m Member) {
 	m.Key, m.Tokens = slices.Clone(m.Key), slices.Clone(m.Tokens) // the command's bytes may be the caller's
+	r.revision++
+	m.Admitted = r.revision
 	i, _ := r.find(m.ID)
 	r.members = slices.Insert(r.members, i, m)
-	r.revision++
 	r.ring = r.revision
 }
 

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,8 +17,8 @@ const (
 	MaxCommand = 64 << 10
 )
 
-// format is the number that stands in every encoding; another one is refused.
-const format = 1
+// format is the number that stands in every encoding. Those from 1 up are read, newer ones refused.
+const format = 2
 
 // encoded is the registry as it is written.
 type encoded struct {
@@ -117,8 +118,8 @@ func unmarshal(b []byte, into any) error {
 	if err := json.Unmarshal(b, &head); err != nil {
 		return err
 	}
-	if head.Format != format {
-		return fmt.Errorf("format %d: this version reads %d", head.Format, format)
+	if head.Format < 1 || head.Format > format {
+		return fmt.Errorf("format %d: this version reads 1 to %d", head.Format, format)
 	}
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.DisallowUnknownFields()
@@ -159,6 +160,9 @@ func (r *Registry) validate() error {
 		}
 		if m.State < Joining || m.State >= Removed || m.Since < 0 {
 			return fmt.Errorf("member %s: %v since %d", m.ID, m.State, m.Since)
+		}
+		if m.Admitted > r.ring || len(m.Place) != 0 && len(m.Place) != ed25519.PublicKeySize {
+			return fmt.Errorf("member %s: admitted at revision %d, in a place of %d bytes", m.ID, m.Admitted, len(m.Place))
 		}
 		tokens += len(m.Tokens)
 	}

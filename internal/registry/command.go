@@ -15,6 +15,7 @@ type Command struct {
 	Update   *Update   `json:"update,omitempty"`
 	SetState *SetState `json:"set_state,omitempty"`
 	Remove   *Remove   `json:"remove,omitempty"`
+	Replace  *Replace  `json:"replace,omitempty"`
 	Change   *Change   `json:"change,omitempty"`
 }
 
@@ -64,6 +65,14 @@ type Remove struct {
 	Force bool         `json:"force,omitempty"`
 }
 
+// Replace removes a member that is down, and gives its place on the ring to another one, which gives up its own: what the
+// dead one held goes to that one alone. It must be up, and have been admitted after the dead one: it is a new node, so
+// that little has to move from the place that it gives up.
+type Replace struct {
+	Dead ident.NodeID `json:"dead"`
+	By   ident.NodeID `json:"by"`
+}
+
 // Change sets the settings that it names.
 type Change struct {
 	Replicas     *int           `json:"replicas,omitempty"`
@@ -72,12 +81,12 @@ type Change struct {
 	Format       *uint32        `json:"format,omitempty"`
 }
 
-var errOneOf = errors.New("want exactly one of init, admit, update, set_state, remove, change")
+var errOneOf = errors.New("want exactly one of init, admit, update, set_state, remove, replace, change")
 
 // check says whether exactly one field is set.
 func (c *Command) check() error {
 	n := 0
-	for _, set := range []bool{c.Init != nil, c.Admit != nil, c.Update != nil, c.SetState != nil, c.Remove != nil, c.Change != nil} {
+	for _, set := range []bool{c.Init != nil, c.Admit != nil, c.Update != nil, c.SetState != nil, c.Remove != nil, c.Replace != nil, c.Change != nil} {
 		if set {
 			n++
 		}

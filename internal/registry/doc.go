@@ -9,8 +9,9 @@
 // Invariants:
 //   - Apply is a function of the registry, the command and the tablet's time; every replica comes to the same bytes.
 //   - A refused command, and one that changes nothing, leaves the registry and its revision as they were.
-//   - A member's identifier is that of its key (ident.NodeOf). Its key, weight and token indices never change; its
-//     boot never falls. No two members hold the same token.
+//   - A member's identifier is that of its key (ident.NodeOf). Its key never changes, its boot never falls. No two members
+//     hold the same token. Its place on the ring (whose key its tokens are hashes of, their indices, and the weight) never
+//     changes but by Replace, by which a new node takes the place of one that is down: so nobody ever chooses a place.
 //   - A removed node stays removed: it is refused under its old identity while it is among the last MaxRemoved removed
 //     ones. Of one removed before it is the node itself that knows (package core): it was named once, and is not any more.
 //   - The format in use is one that every member knows, and never falls.
@@ -27,7 +28,7 @@
 //
 // A registry and a command are each one JSON object, in UTF-8, without anything after it. Member identifiers are
 // hexadecimal, keys base64, durations nanoseconds, times milliseconds of the system tablet's time. The field
-// "format" is 1; another number, an unknown field, and more than MaxEncoded (MaxCommand) bytes are refused. Encoding
+// "format" is 2; 1, which had no "admitted", "place" and "replace", is read; another number, an unknown field, and more than MaxEncoded (MaxCommand) bytes are refused. Encoding
 // is canonical: members ascend by identifier, removed ones by the time of their removal, and the same registry
 // always has the same bytes.
 //

@@ -151,10 +151,28 @@ type Member struct {
 	State State `json:"state"`
 	// Since is when the state began, in milliseconds of the system tablet's time.
 	Since int64 `json:"since"`
+	// Admitted is the revision at which the node became a member; 0 where that was before it was noted.
+	Admitted uint64 `json:"admitted,omitempty"`
+	// Place is the key of the node whose place on the ring this one has taken; empty: it has its own.
+	Place ed25519.PublicKey `json:"place,omitempty"`
 }
 
-// RingTokens returns the member's tokens, computed from its key and indices.
-func (m *Member) RingTokens() []ring.Token { return placement.Tokens(m.Key, m.Tokens) }
+// place returns the key of which the member's tokens are hashes.
+func (m *Member) place() ed25519.PublicKey {
+	if len(m.Place) > 0 {
+		return m.Place
+	}
+	return m.Key
+}
+
+// RingTokens returns the member's tokens, computed from the key of its place and the indices.
+func (m *Member) RingTokens() []ring.Token {
+	tokens := placement.Tokens(m.place(), m.Tokens)
+	for i := range tokens {
+		tokens[i].Node = m.ID
+	}
+	return tokens
+}
 
 // Gone is what is remembered of a removed member: enough to refuse it.
 type Gone struct {
@@ -165,7 +183,7 @@ type Gone struct {
 func (m *Member) equal(o *Member) bool {
 	return m.ID == o.ID && bytes.Equal(m.Key, o.Key) && m.Addresses == o.Addresses && m.Zone == o.Zone &&
 		m.Weight == o.Weight && slices.Equal(m.Tokens, o.Tokens) && m.Boot == o.Boot && m.Format == o.Format &&
-		m.State == o.State && m.Since == o.Since
+		m.State == o.State && m.Since == o.Since && m.Admitted == o.Admitted && bytes.Equal(m.Place, o.Place)
 }
 
 // printable reports whether s can be shown on a terminal and written as JSON unharmed. The replacement character is

@@ -149,6 +149,58 @@ func TestRemovedStaysRemoved(t *testing.T) {
 	}
 }
 
+// A new node takes the place of a dead one: its tokens to the last one, so that what the dead one held goes to it alone.
+// Nobody takes the place of one that lives, and no node that has been there for long gives up its own.
+func TestReplaceTakesThePlace(t *testing.T) {
+	r := newTestRegistry(t, 4)
+	id := func(n int) ident.NodeID { return joiner(n, 1).ID }
+	replace := func(dead, by int) Command { return Command{Replace: &Replace{Dead: id(dead), By: id(by)}} }
+	at := func(n int) (ids []ring.ID) {
+		m, ok := r.Member(id(n))
+		if !ok {
+			t.Fatalf("node %d is no member", n)
+		}
+		for _, tok := range m.RingTokens() {
+			if tok.Node != m.ID {
+				t.Errorf("a token of node %d is said to be of %s", n, tok.Node)
+			}
+			ids = append(ids, tok.ID)
+		}
+		return ids
+	}
+	refused(t, r, replace(2, 4), ErrTransition, "is up")
+	must(t, r, state(2, Down))
+	refused(t, r, replace(2, 1), ErrTransition, "for longer than")
+	refused(t, r, replace(2, 9), ErrUnknown, "not a member")
+	must(t, r, admit(5))
+	refused(t, r, replace(2, 5), ErrTransition, "is joining")
+	must(t, r, state(5, Up))
+	refused(t, r, replace(2, 2), ErrTransition, "is down")
+	place := at(2)
+	must(t, r, replace(2, 5))
+	if got := at(5); !slices.Equal(got, place) {
+		t.Errorf("the new node stands at %v, the dead one stood at %v", got, place)
+	}
+	if _, gone := r.Removed(id(2)); !gone || r.Ring() != r.Revision() {
+		t.Error("the dead one is not removed, or tokens have moved unnoticed")
+	}
+	refused(t, r, replace(2, 5), ErrRemoved, "for good")
+	// Its restart changes nothing about that, and it can be replaced in its turn.
+	u := UpdateOf(joiner(5, 7))
+	must(t, r, Command{Update: &u})
+	must(t, r, admit(6))
+	must(t, r, state(6, Up))
+	must(t, r, state(5, Down))
+	must(t, r, replace(5, 6))
+	if got := at(6); !slices.Equal(got, place) {
+		t.Errorf("the second new node stands at %v, the first dead one stood at %v", got, place)
+	}
+	again, err := Decode(r.Encode())
+	if err != nil || !again.Equal(r) {
+		t.Errorf("does not come back: %v", err)
+	}
+}
+
 // A restart brings new addresses; a restored copy of a directory, which has an older boot, must not take over.
 func TestUpdateRefusesAnOlderBoot(t *testing.T) {
 	r := newTestRegistry(t, 2)
@@ -268,7 +320,7 @@ func TestBounds(t *testing.T) {
 		if refusal := checkJoiner(&j, r.settings); refusal != nil {
 			t.Fatal(refusal)
 		}
-		r.insert(Member{Joiner: j, State: Joining})
+		r.insert(Member{Joiner: j, State: Joining, Place: j.Key})
 	}
 	refused(t, r, admit(MaxMembers+1), ErrTooMany, "1024 members")
 	for i := range MaxRemoved {
@@ -344,7 +396,7 @@ func newTestCommand(t *rapid.T) Command {
 	j := joiner(n, rapid.Uint64Range(0, 4).Draw(t, "boot"))
 	j.Zone = rapid.SampledFrom([]string{"", "a", "b", "<&>", "\xff"}).Draw(t, "zone")
 	j.Format = rapid.Uint32Range(0, 3).Draw(t, "format")
-	switch rapid.IntRange(0, 7).Draw(t, "kind") {
+	switch rapid.IntRange(0, 8).Draw(t, "kind") {
 	case 0:
 		return Command{Init: &Init{Cluster: testCluster, Settings: DefaultSettings(), First: j}}
 	case 1, 2:
@@ -357,6 +409,8 @@ func newTestCommand(t *rapid.T) Command {
 	case 5:
 		replicas, format := rapid.IntRange(0, 8).Draw(t, "replicas"), j.Format
 		return Command{Change: &Change{Replicas: &replicas, Format: &format}}
+	case 6:
+		return Command{Replace: &Replace{Dead: j.ID, By: joiner(rapid.IntRange(1, 6).Draw(t, "by"), 1).ID}}
 	default:
 		return Command{SetState: &SetState{ID: j.ID, State: State(rapid.IntRange(0, 6).Draw(t, "state")), Boot: j.Boot}}
 	}
@@ -409,12 +463,16 @@ func TestReplicasAgree(t *testing.T) {
 // The bytes are on disks and go between versions: they may only change together with the format's number.
 func TestFormatStays(t *testing.T) {
 	r := newTestRegistry(t, 1)
-	const want = `{"format":1,"cluster":"01020300000000000000000000000000","revision":1,"ring":1,"settings":{"replicas":3,"tablets":1024,"replace_after":300000000000,"format":1},"members":[{"id":"IDHEX","key":"AAAAAAAAAAEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","addresses":{"resp":"10.0.0.2:6379","peer":"10.0.0.2:16379"},"zone":"rack 2","weight":1,"tokens":[1,16,47],"boot":1,"format":1,"state":"up","since":1000}],"removed":[]}`
+	const want = `{"format":2,"cluster":"01020300000000000000000000000000","revision":1,"ring":1,"settings":{"replicas":3,"tablets":1024,"replace_after":300000000000,"format":1},"members":[{"id":"IDHEX","key":"AAAAAAAAAAEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","addresses":{"resp":"10.0.0.2:6379","peer":"10.0.0.2:16379"},"zone":"rack 2","weight":1,"tokens":[1,16,47],"boot":1,"format":1,"state":"up","since":1000,"admitted":1}],"removed":[]}`
 	if got := string(r.Encode()); got != strings.Replace(want, "IDHEX", joiner(1, 1).ID.String(), 1) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
+	old := strings.NewReplacer("IDHEX", joiner(1, 1).ID.String(), `{"format":2,`, `{"format":1,`, `,"admitted":1`, "").Replace(want)
+	if was, err := Decode([]byte(old)); err != nil || was.Members()[0].Admitted != 0 {
+		t.Errorf("a registry of format 1: %v", err)
+	}
 	b, err := remove(1).Encode()
-	if err != nil || string(b) != `{"format":1,"remove":{"id":"`+joiner(1, 1).ID.String()+`"}}` {
+	if err != nil || string(b) != `{"format":2,"remove":{"id":"`+joiner(1, 1).ID.String()+`"}}` {
 		t.Errorf("command: %s, %v", b, err)
 	}
 }
@@ -423,7 +481,7 @@ func TestFormatStays(t *testing.T) {
 func TestDecodeRefuses(t *testing.T) {
 	good := string(newTestRegistry(t, 2).Encode())
 	for _, c := range []struct{ from, to, words string }{
-		{`{"format":1,"cl`, `{"format":2,"cl`, "this version reads 1"},
+		{`{"format":2,"cl`, `{"format":3,"cl`, "this version reads 1 to 2"},
 		{`"revision"`, `"surprise":1,"revision"`, "unknown field"},
 		{`"removed":[]}`, `"removed":[]}{}`, ""},
 		{`"state":"up"`, `"state":"asleep"`, "want one of joining"},

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/quorddb/quord/internal/ident"
-	"github.com/quorddb/quord/internal/registry"
 )
 
 // memberFaults change who is there. Each begins while the cluster is settled, so that at most one replica of a tablet is
@@ -29,7 +28,7 @@ var memberFaults = []kind{
 		}
 		r.begin(f, "%s dies for good and is removed", m.Name())
 		r.bury(m)
-		r.w.after(f.For, func() { r.remove(m.dir.id, false) })
+		r.w.after(f.For, func() { r.remove(m.dir.id, nil) })
 	}},
 	{name: "replace", what: "a new node takes a dead one's place", calm: true, least: 2 * sec, most: 10 * sec, weight: 2, do: func(r *run, f Fault) {
 		m := r.victim(f)
@@ -38,8 +37,9 @@ var memberFaults = []kind{
 		}
 		r.begin(f, "%s dies for good and is replaced", m.Name())
 		r.bury(m)
-		r.newcomer(m).Start()
-		r.w.after(f.For, func() { r.remove(m.dir.id, true) })
+		n := r.newcomer(m)
+		n.Start()
+		r.w.after(f.For, func() { r.remove(m.dir.id, n) })
 	}},
 	{name: "wipe", what: "a node loses its disk, and comes back as a new one", calm: true, least: 0, most: 10 * sec, weight: 2, do: func(r *run, f Fault) {
 		m := r.victim(f)
@@ -55,7 +55,7 @@ var memberFaults = []kind{
 			r.seed(m)
 			m.Start()
 		})
-		r.w.after(f.For+2*sec, func() { r.remove(old, false) })
+		r.w.after(f.For+2*sec, func() { r.remove(old, nil) })
 	}},
 	{name: "rollback", what: "a data directory is restored from an earlier copy: the node is refused, and comes back as a new one", calm: true, least: 5 * sec, most: 20 * sec, weight: 2, do: rollback},
 }
@@ -101,9 +101,11 @@ func (r *run) bury(m *Machine) {
 	m.spent = true
 }
 
-// remove is an operator who takes a dead node out of the registry: again and again until it is done.
-func (r *run) remove(id ident.NodeID, replace bool) {
+// remove is an operator who takes a dead node out of the registry, again and again until it is done. With by, that one
+// is to take its place, unless it is lost itself meanwhile.
+func (r *run) remove(id ident.NodeID, by *Machine) {
 	r.removing++
+	patience := 30
 	var again func()
 	again = func() {
 		var via *Machine
@@ -121,16 +123,21 @@ func (r *run) remove(id ident.NodeID, replace bool) {
 			}
 		}
 		r.w.after(sec, again)
-		if via == nil {
+		patience--
+		replace := by != nil && !by.spent && patience > 0
+		if replace {
+			via = by
+		}
+		if via == nil || via.proc == nil || via.proc.paused {
 			return
 		}
 		p := via.proc
 		p.post(func() {
-			found, err := p.core.RemovalOf(id.String(), replace)
+			_, cmd, err := p.core.RemovalOf(id.String(), replace)
 			if err != nil {
 				return
 			}
-			p.core.Change(registry.Command{Remove: &registry.Remove{ID: found.ID}}, func(err error) {
+			p.core.Change(cmd, func(err error) {
 				if err == nil {
 					r.w.tell("%s is removed", r.w.nameOf(id))
 				}
@@ -184,7 +191,7 @@ func rollback(r *run, f Fault) {
 			m.wipe()
 			r.seed(m)
 			m.Start()
-			r.remove(id, false)
+			r.remove(id, nil)
 		})
 	}
 	r.w.after(f.For, restore)
