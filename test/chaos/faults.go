@@ -22,6 +22,7 @@ func init() {
 		{name: "kill", does: "kill -9 of one node, which comes back", run: kill},
 		{name: "kill-two", does: "kill -9 of two nodes, shortly after another; both come back", run: killTwo},
 		{name: "kill-all", does: "kill -9 of all nodes at once, which are started again at once", run: killAll},
+		{name: "roll", does: "each node in turn is told to stop (SIGTERM) and started again", run: roll},
 		{name: "pause-1s", does: "SIGSTOP of one node for one second", run: pauseShort},
 		{name: "pause-20s", does: "SIGSTOP of one node for twenty seconds", run: pauseLong},
 		{name: "isolate", does: "one node neither hears nor reaches any other", run: isolate},

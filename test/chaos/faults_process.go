@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -74,6 +75,32 @@ func killAll(_ context.Context, r *round, rng *rand.Rand) error {
 		errs = append(errs, n.Start())
 	}
 	return errors.Join(errs...)
+}
+
+// roll is what maintenance does: nobody should feel it.
+func roll(ctx context.Context, r *round, rng *rand.Rand) error {
+	for _, i := range rng.Perm(len(r.others(nil))) {
+		members := r.others(nil)
+		n := members[i%len(members)]
+		release, err := r.claimThis(n)
+		if err != nil {
+			return err
+		}
+		stopping, cancel := context.WithTimeoutCause(ctx, verbWithin, fmt.Errorf("stopping and starting took more than %s", verbWithin))
+		err = n.Terminate(stopping)
+		if err == nil {
+			err = r.launch(n)
+		}
+		if err == nil {
+			err = n.WaitReady(stopping)
+		}
+		cancel()
+		release()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func pauseShort(ctx context.Context, r *round, rng *rand.Rand) error {
