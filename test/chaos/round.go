@@ -191,7 +191,7 @@ func (r *round) useAndHarm(ctx context.Context, rng *rand.Rand, kinds []*fault, 
 	defer r.all.Close()
 	defer r.calm.Close()
 	history := workload.NewHistory(r.all, "h:", historyKeys)
-	history.Pause = historyPause
+	history.Pause, history.Start = historyPause, r.start
 	ledger, sums := workload.NewLedger(r.all, "l:"), workload.NewCounters(r.all, "c:", 4)
 	sums.Pause = historyPause
 	var keys []string

@@ -26,10 +26,11 @@ const (
 type History struct {
 	// Pause is how long a client rests after each operation; it is set before Run.
 	Pause time.Duration
+	// Start is the moment from which times are told; that of NewHistory unless it is set before Run.
+	Start time.Time
 
 	nodes  *Nodes
 	prefix string
-	start  time.Time
 	unique atomic.Int64 // numbers the values written, so that each read tells whose value it saw
 
 	mu    sync.Mutex
@@ -47,7 +48,7 @@ type keyInUse struct {
 // NewHistory returns a history over so many keys at a time, whose names begin with prefix.
 func NewHistory(nodes *Nodes, prefix string, keys int) *History {
 	h := &History{
-		nodes: nodes, prefix: prefix, start: time.Now(), keys: make([]keyInUse, keys),
+		nodes: nodes, prefix: prefix, Start: time.Now(), keys: make([]keyInUse, keys),
 		ops: map[string][]porcupine.Operation{},
 	}
 	for i := range h.keys {
@@ -97,10 +98,10 @@ func (h *History) step(ctx context.Context, client, place int) bool {
 }
 
 func (h *History) once(ctx context.Context, client int, conn *redis.Client, in input) bool {
-	call := time.Since(h.start)
+	call := time.Since(h.Start)
 	// A command that has been sent is waited for even when ctx ends meanwhile: cutting it off would make it unknown.
 	out, err := do(context.WithoutCancel(ctx), conn, in)
-	ret := time.Since(h.start)
+	ret := time.Since(h.Start)
 	op := porcupine.Operation{ClientId: client, Input: in, Call: int64(call), Output: out, Return: int64(ret)}
 	switch OutcomeOf(err) {
 	case Done:
