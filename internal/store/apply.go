@@ -54,7 +54,7 @@ func (s *Store) Apply(w *kv.Write, sync bool) (kv.Pending, error) {
 
 // absorb makes w visible, whose log has been staged and whose number in the journal is given.
 func (s *Store) absorb(w *kv.Write, number uint64) {
-	(*s.layers.Load())[0].apply(w.State, number)
+	(*s.layers.Load())[0].apply(w.State, number, s.newest.Load())
 	s.publish(w.Log)
 }
 

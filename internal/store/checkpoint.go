@@ -75,17 +75,11 @@ func (s *Store) keep() {
 	}
 }
 
-const (
-	// manyLayers is how many layers are reason for a checkpoint: each costs every read that finds nothing in it.
-	manyLayers = 8
-	// patience is how many times what calls for a checkpoint there may be before Writes and snapshots wait for it.
-	patience = 4
-)
+// patience is how many times what calls for a checkpoint there may be before Writes wait for it.
+const patience = 4
 
 // due reports whether there is times as much in memory as calls for a checkpoint.
-func (s *Store) due(times int) bool {
-	return s.volume.Load() >= int64(times)*s.cfg.CheckpointBytes || len(*s.layers.Load()) > times*manyLayers
-}
+func (s *Store) due(times int64) bool { return s.volume.Load() >= times*s.cfg.CheckpointBytes }
 
 // pace sees to it that a checkpoint is taken when it is due, and waits for it when it is long overdue. The caller must
 // not hold applyMu.

@@ -24,7 +24,7 @@
 //     in the midst of a Write.
 //   - What is in memory alone is bounded: Writes wait for a checkpoint when there is four times as much as calls for one.
 //
-// How a read finds its value: in the layers, the newest first (layer.go); in the cache of Pebble's values (values.go); in
+// How a read finds its value: in the layers, the newest first (layer.go), a snapshot as of the Write that it was taken after; in the cache of Pebble's values (values.go); in
 // Pebble. A checkpoint changes what Pebble shows before it takes the layers away, and tells the cache in between.
 //
 // # Concurrency

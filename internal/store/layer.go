@@ -17,6 +17,9 @@ import (
 // are the kind and the slot: an ordered map of few keys each, touched only when a key is new, where one of all keys would
 // cost a dozen cache misses.
 //
+// A snapshot is the number of a Write: who reads as of then passes over what later ones have changed. So what a change
+// takes the place of is kept while a snapshot may still ask for it.
+//
 // One goroutine changes a layer; any number read it. Each shard has a lock of its own. A reader must not see a key as it
 // was before a DeleteRange once it has seen another as it was after, so the range is published before the keys go.
 type layer struct {
@@ -41,13 +44,29 @@ type layerShard struct {
 
 type bucket = btree.Map[string, *item]
 
-// item is the last change of a key; guarded by the lock of its shard.
+// item is the last change of a key, and those before that a snapshot may ask for; guarded by the lock of its shard.
 type item struct {
 	value []byte // nil when the key was deleted
 	write uint64 // the number of the Write that made it
+	older *item
 }
 
-type keyRange struct{ lower, upper string }
+// at returns the change that stood when Write number was the last one, or nil.
+func (i *item) at(number uint64) *item {
+	for i != nil && i.write > number {
+		i = i.older
+	}
+	return i
+}
+
+// now is the number of a Write for who reads what is there.
+const now = ^uint64(0)
+
+// keyRange is what a Write deleted.
+type keyRange struct {
+	lower, upper string
+	write        uint64
+}
 
 func (r keyRange) holds(key string) bool { return key >= r.lower && key < r.upper }
 
@@ -65,11 +84,11 @@ func bucketOf[T []byte | string](key T) uint32 {
 
 func (l *layer) shard(bucket uint32) *layerShard { return &l.shards[bucket%layerShards] }
 
-// get returns the value of key, nil when it was deleted, and whether the layer knows.
-func (l *layer) get(key []byte) (value []byte, ok bool) {
+// get returns the value of key after the Write of that number, nil when it was deleted, and whether the layer knows.
+func (l *layer) get(key []byte, number uint64) (value []byte, ok bool) {
 	s := l.shard(bucketOf(key))
 	s.mu.RLock()
-	it := s.items[string(key)]
+	it := s.items[string(key)].at(number)
 	if it != nil {
 		value = it.value
 	}
@@ -77,33 +96,32 @@ func (l *layer) get(key []byte) (value []byte, ok bool) {
 	if it != nil {
 		return value, true
 	}
-	if ranges := l.ranges.Load(); ranges != nil {
-		for _, r := range *ranges {
-			if r.holds(string(key)) {
-				return nil, true
-			}
+	for _, r := range l.deleted() {
+		if r.write <= number && r.holds(string(key)) {
+			return nil, true
 		}
 	}
 	return nil, false
 }
 
 // apply makes the changes of a Write with that number, and keeps their bytes. It begins with the last one and leaves out
-// what a later one has overtaken, so that no reader sees a key as it was in the midst of the Write.
-func (l *layer) apply(ops []kv.Op, write uint64) {
+// what a later one has overtaken, so that no reader sees a key as it was in the midst of the Write. snapshot is the number
+// of the newest snapshot that is open, or 0.
+func (l *layer) apply(ops []kv.Op, write, snapshot uint64) {
 	ranged := false
 	for i := len(ops) - 1; i >= 0; i-- {
 		op := &ops[i]
 		switch {
 		case op.Kind == kv.DeleteRange:
-			l.deleteRange(op.Key, op.Value, write)
+			l.deleteRange(op.Key, op.Value, write, snapshot)
 			ranged = true
 		case ranged && covered(ops[i+1:], op.Key):
 		case op.Kind == kv.Delete:
-			l.set(op.Key, nil, write)
+			l.set(op.Key, nil, write, snapshot)
 		case op.Value == nil:
-			l.set(op.Key, []byte{}, write)
+			l.set(op.Key, []byte{}, write, snapshot)
 		default:
-			l.set(op.Key, op.Value, write)
+			l.set(op.Key, op.Value, write, snapshot)
 		}
 	}
 }
@@ -119,15 +137,14 @@ func covered(ops []kv.Op, key []byte) bool {
 	return false
 }
 
-func (l *layer) set(key, value []byte, write uint64) {
+func (l *layer) set(key, value []byte, write, snapshot uint64) {
 	id := bucketOf(key)
 	s := l.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if it := s.items[string(key)]; it != nil {
 		if it.write != write {
-			l.bytes.Add(int64(len(value) - len(it.value)))
-			it.value, it.write = value, write
+			l.bytes.Add(it.change(value, write, snapshot))
 		}
 		return
 	}
@@ -139,21 +156,34 @@ func (l *layer) set(key, value []byte, write uint64) {
 		b = btree.NewMap[string, *item](bucketDegree)
 		s.buckets[id] = b
 	}
-	name, it := string(key), &item{value, write}
+	name, it := string(key), &item{value: value, write: write}
 	s.items[name] = it
 	b.Set(name, it)
 	l.bytes.Add(int64(len(key)+len(value)) + itemCost)
+}
+
+// change makes a change, and returns by how much the layer grows.
+func (i *item) change(value []byte, write, snapshot uint64) int64 {
+	grown := int64(len(value) - len(i.value))
+	if older := i.older; i.write <= snapshot {
+		i.older = &item{i.value, i.write, older}
+		grown += int64(len(i.value)) + itemCost
+	} else if snapshot == 0 {
+		i.older = nil
+	}
+	i.value, i.write = value, write
+	return grown
 }
 
 // bucketDegree keeps the nodes of the many small buckets small.
 const bucketDegree = 8
 
 // deleteRange deletes what the layer and those below it have in [lower, upper), but for what the same Write changes later.
-func (l *layer) deleteRange(lower, upper []byte, write uint64) {
+func (l *layer) deleteRange(lower, upper []byte, write, snapshot uint64) {
 	if bytes.Compare(lower, upper) >= 0 {
 		return
 	}
-	all := []keyRange{{string(lower), string(upper)}}
+	all := []keyRange{{string(lower), string(upper), write}}
 	if old := l.ranges.Load(); old != nil {
 		all = append(all, *old...)
 	}
@@ -169,7 +199,11 @@ func (l *layer) deleteRange(lower, upper []byte, write uint64) {
 			if key >= string(upper) {
 				return false
 			}
-			if it.write != write {
+			switch {
+			case it.write == write:
+			case snapshot > 0:
+				l.bytes.Add(it.change(nil, write, snapshot))
+			default:
 				gone = append(gone, key)
 				l.bytes.Add(-int64(len(key)+len(it.value)) - itemCost)
 			}

@@ -11,10 +11,10 @@ import (
 // layers is what lies above Pebble, the newest first. The list never changes; another one takes its place.
 type layers []*layer
 
-// get returns the value of key, nil when it was deleted, and whether some layer knows.
-func (ls layers) get(key []byte) (value []byte, ok bool) {
+// get returns the value of key after the Write of that number, nil when it was deleted, and whether some layer knows.
+func (ls layers) get(key []byte, number uint64) (value []byte, ok bool) {
 	for _, l := range ls {
-		if value, ok = l.get(key); ok {
+		if value, ok = l.get(key, number); ok {
 			return value, true
 		}
 	}
@@ -26,12 +26,13 @@ type changes struct {
 	cursors []cursor // the newest first
 }
 
-// between returns the changes in [lower, upper); an empty upper means no bound. Apply must not run meanwhile. Of what it
-// does later to the newest layer, changes of keys that were changed before may be seen.
-func (ls layers) between(lower, upper []byte) *changes {
+// between returns the changes in [lower, upper) after the Write of that number; an empty upper means no bound. Where the
+// number is now, Apply must not run meanwhile, and of what it does later to the newest layer, changes of keys that were
+// changed before may be seen.
+func (ls layers) between(lower, upper []byte, number uint64) *changes {
 	c := &changes{cursors: make([]cursor, len(ls))}
 	for i, l := range ls {
-		c.cursors[i].begin(l, lower, upper)
+		c.cursors[i].begin(l, lower, upper, number)
 	}
 	return c
 }
@@ -76,7 +77,7 @@ func hidden(newer []cursor, key string) bool {
 
 // ops returns what makes Pebble show what the layers show.
 func (ls layers) ops() (ops []kv.Op) {
-	c := ls.between(nil, nil)
+	c := ls.between(nil, nil, now)
 	for i := range c.cursors {
 		for _, r := range c.cursors[i].ranges {
 			ops = append(ops, kv.Op{Kind: kv.DeleteRange, Key: []byte(r.lower), Value: []byte(r.upper)})
@@ -102,6 +103,7 @@ type cursor struct {
 
 	lower, upper string
 	bounded      bool
+	number       uint64       // of the Write after which it reads
 	buckets      []bucketCopy // in order, what is left
 	shard        *layerShard  // of the bucket that it is in
 	it           btree.MapIter[string, *item]
@@ -113,8 +115,13 @@ type bucketCopy struct {
 	keys  *bucket
 }
 
-func (c *cursor) begin(l *layer, lower, upper []byte) {
-	*c = cursor{ranges: l.deleted(), lower: string(lower), upper: string(upper), bounded: len(upper) > 0}
+func (c *cursor) begin(l *layer, lower, upper []byte, number uint64) {
+	*c = cursor{number: number, lower: string(lower), upper: string(upper), bounded: len(upper) > 0}
+	for _, r := range l.deleted() {
+		if r.write <= number {
+			c.ranges = append(c.ranges, r)
+		}
+	}
 	l.buckets(lower, upper, func(s *layerShard, id uint32) {
 		s.mu.Lock()
 		if b := s.buckets[id]; b != nil {
@@ -140,11 +147,19 @@ func (c *cursor) next() {
 	}
 }
 
+// take takes the key that the iterator is at, or the next one that was changed by then.
 func (c *cursor) take(there bool) {
-	if c.ok = there && (!c.bounded || c.it.Key() < c.upper); c.ok {
-		c.key = c.it.Key()
+	for ; there && (!c.bounded || c.it.Key() < c.upper); there = c.it.Next() {
 		c.shard.mu.RLock()
-		c.value = c.it.Value().value
+		it := c.it.Value().at(c.number)
+		if it != nil {
+			c.key, c.value = c.it.Key(), it.value
+		}
 		c.shard.mu.RUnlock()
+		if it != nil {
+			c.ok = true
+			return
+		}
 	}
+	c.ok = false
 }

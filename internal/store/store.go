@@ -51,6 +51,9 @@ type Store struct {
 	// groups is guarded by groupMu; what of a group is staged belongs to the holder of applyMu.
 	groups map[uint32]*group
 
+	// newest is the number of the last Write that some open snapshot shows, or 0. It grows with applyMu held.
+	newest atomic.Uint64
+
 	snapMu    sync.Mutex
 	snapshots map[*snapshot]struct{}
 }
@@ -65,7 +68,7 @@ func (s *Store) Get(key []byte) ([]byte, error) {
 	if s.gate.closed() {
 		return nil, kv.ErrClosed
 	}
-	if value, ok := s.layers.Load().get(key); ok {
+	if value, ok := s.layers.Load().get(key, now); ok {
 		if value == nil {
 			return nil, kv.ErrNotFound
 		}
@@ -93,7 +96,7 @@ func (s *Store) Scan(lower, upper []byte, fn func(key, value []byte) bool) error
 	}
 	defer s.gate.leave()
 	s.applyMu.Lock()
-	above := s.layers.Load().between(lower, upper)
+	above := s.layers.Load().between(lower, upper, now)
 	it, err := newIter(s.db, lower, upper)
 	s.applyMu.Unlock()
 	if err != nil {
@@ -111,14 +114,14 @@ func (s *Store) Snapshot() (kv.Snapshot, error) {
 	if s.isWedged() {
 		return nil, s.Err()
 	}
-	s.pace()
 	s.applyMu.Lock()
+	defer s.applyMu.Unlock()
 	// First the layers, then Pebble: a checkpoint that ends in between is in both, and in one it would be in neither.
-	snap := &snapshot{store: s, above: s.rotate()[1:]}
+	snap := &snapshot{store: s, above: *s.layers.Load(), number: s.journal.Last()}
 	snap.snap = s.db.NewSnapshot()
-	s.applyMu.Unlock()
 	s.snapMu.Lock()
 	s.snapshots[snap] = struct{}{}
+	s.newest.Store(max(s.newest.Load(), snap.number))
 	s.snapMu.Unlock()
 	return snap, nil
 }
@@ -173,9 +176,10 @@ func (s *Store) closeSnapshots() error {
 
 // snapshot is a kv.Snapshot. It reads past the cache of values, which knows only the present.
 type snapshot struct {
-	store *Store
-	above layers // none of them changes any more
-	snap  *pebble.Snapshot
+	store  *Store
+	above  layers
+	number uint64 // of the last Write that it shows
+	snap   *pebble.Snapshot
 }
 
 func (r *snapshot) Get(key []byte) ([]byte, error) {
@@ -183,7 +187,7 @@ func (r *snapshot) Get(key []byte) ([]byte, error) {
 		return nil, kv.ErrClosed
 	}
 	defer r.store.gate.leave()
-	if value, ok := r.above.get(key); ok {
+	if value, ok := r.above.get(key, r.number); ok {
 		if value == nil {
 			return nil, kv.ErrNotFound
 		}
@@ -201,7 +205,7 @@ func (r *snapshot) Scan(lower, upper []byte, fn func(key, value []byte) bool) er
 	if err != nil {
 		return err
 	}
-	return scan(r.above.between(lower, upper), it, fn)
+	return scan(r.above.between(lower, upper, r.number), it, fn)
 }
 
 // enter keeps the store open for a read, unless it or the snapshot is closed.
@@ -226,6 +230,11 @@ func (r *snapshot) Close() error {
 		return nil
 	}
 	delete(r.store.snapshots, r)
+	newest := uint64(0)
+	for other := range r.store.snapshots {
+		newest = max(newest, other.number)
+	}
+	r.store.newest.Store(newest)
 	if r.store.isWedged() {
 		return nil // it ends with the process
 	}
