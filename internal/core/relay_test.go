@@ -23,7 +23,7 @@ func TestOneBrokenLink(t *testing.T) {
 			a, b := w.nodes[0], w.nodes[1]
 			w.sever(a, b)
 			w.run(3 * time.Second)
-			for range 3 {
+			for range 2 {
 				for tab := range uint32(worldTablets) {
 					for _, n := range w.nodes {
 						begun := w.now
@@ -59,7 +59,7 @@ func TestOneBrokenLink(t *testing.T) {
 // The leader dies while requests go around a broken link to it: the node in between says so at once, and they end as
 // soon as another leads, each increment done once.
 func TestLeaderDiesBehindABrokenLink(t *testing.T) {
-	for seed := range uint64(3) {
+	for seed := range uint64(2 * *worlds) {
 		w := newRing(t, 500+seed, 5)
 		taker := w.nodes[0]
 		victim := leaderElsewhere(w, taker)

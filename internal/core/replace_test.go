@@ -72,7 +72,7 @@ func TestReplaceTakesThePlace(t *testing.T) {
 
 // The new node dies at any point while it changes places: when it is back it stands where the registry says.
 func TestCrashWhileReplacing(t *testing.T) {
-	for seed := range uint64(4 * *worlds) {
+	for seed := range uint64(2 * *worlds) {
 		w := newRing(t, 640+seed, 4)
 		dead := w.nodes[3]
 		w.kill(dead, nil)

@@ -10,7 +10,7 @@ import (
 	"github.com/quorddb/quord/internal/ident"
 )
 
-var merges = flag.Uint64("merges", 2, "how many seeds of each kind of merging rings are told")
+var merges = flag.Uint64("merges", 1, "how many seeds of each kind of merging rings are told")
 
 // parted is a world of machines that a partition splits into parts. Every node is acquainted with every other one,
 // those that are gone for good included.
