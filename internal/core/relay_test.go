@@ -223,3 +223,39 @@ func TestWitness(t *testing.T) {
 		})
 	}
 }
+
+// A node that has just become a member asks through another one, and the leader does not know of it yet: its client waits a
+// moment and has its answer, not an error that nobody can act upon.
+func TestRelayForMemberUnknownYet(t *testing.T) {
+	w := newRing(t, 513, 3)
+	tab := uint32(1)
+	lead := w.leader(tab)
+	via := w.nodes[0]
+	if via == lead {
+		via = w.nodes[1]
+	}
+	cmd := tablet.AppendCommands(nil, []request.Command{{[]byte("INCR"), []byte(key(tab))}})
+	out := wire.NewOutbox()
+	out.Add(lead.id, false, &wire.Request{ID: 1, Tablet: tab, Write: true, For: ident.NodeID{0xee}, Boot: 1, Number: 1, Low: 1, Commands: cmd})
+	var got []wire.Response
+	out.Early(func(_ ident.NodeID, f []byte) {
+		lead.event(func() {
+			if err := lead.core.Receive(via.id, slices.Clone(f)); err != nil {
+				t.Error(err)
+			}
+			lead.core.out.Early(func(to ident.NodeID, f []byte) {
+				if err := wire.Each(slices.Clone(f), func(m any) error {
+					if r, ok := m.(*wire.Response); ok && to == via.id {
+						got = append(got, *r)
+					}
+					return nil
+				}); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	})
+	if len(got) != 1 || got[0].Status != wire.Busy {
+		t.Errorf("the leader answers %+v, want Busy", got)
+	}
+}

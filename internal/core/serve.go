@@ -106,6 +106,12 @@ func (c *Core) request(from ident.NodeID, m *wire.Request) {
 		c.out.Add(from, false, &answer)
 		return
 	}
+	if m.Tablet != System && !c.isMember(asker) {
+		// A member passes on what one asks that this node does not know yet: asked again, it will.
+		answer.Status = wire.Busy
+		c.out.Add(from, false, &answer)
+		return
+	}
 	commands, err := tablet.DecodeCommands(m.Commands)
 	if err == nil {
 		err = c.checkCommands(m.Tablet, m.Write, commands)
