@@ -32,6 +32,7 @@ type worldVerb struct {
 	asJSON  bool
 	verbose bool
 	shrink  bool
+	first   bool
 }
 
 func (a *app) world() *cobra.Command {
@@ -60,6 +61,7 @@ func (a *app) world() *cobra.Command {
 	f.DurationVar(&v.opts.ReplaceAfter, "replace-after", 20*time.Second, "grace before a silent node's share is copied elsewhere")
 	f.IntVar(&v.opts.Clients, "clients", 8, "clients")
 	f.DurationVar(&v.opts.Think, "think", 100*time.Millisecond, "how long a client pauses between two commands, on the average")
+	f.BoolVar(&v.first, "stop-at-first", false, "stop at the first seed that fails")
 	f.BoolVar(&v.shrink, "shrink", true, "look for fewer faults that lead to a violation")
 	f.BoolVar(&v.verbose, "verbose", false, "tell all that happens, as it happens")
 	f.BoolVar(&v.asJSON, "json", false, "print one line of JSON for each seed")
@@ -127,6 +129,9 @@ func (v *worldVerb) run(ctx context.Context) error {
 		failed++
 		if err := v.explain(ctx, opts, res); err != nil {
 			return err
+		}
+		if v.first {
+			break
 		}
 	}
 	if v.seeds > 1 {

@@ -161,6 +161,13 @@ var processFaults = []kind{
 			r.finally(f.For, func() { r.restart(m) })
 		}
 	}},
+	{name: "blink", what: "a process is killed, and started again at once", least: 0, most: 300 * ms, weight: 2, do: func(r *run, f Fault) {
+		if m := r.victim(f); m != nil && m.proc != nil {
+			r.count(f)
+			m.Kill()
+			r.finally(f.For, func() { r.restart(m) })
+		}
+	}},
 	{name: "power", what: "a machine loses power: unsynced writes are lost, the end of what is left may be torn", least: 0, most: 15 * sec, weight: 4, do: func(r *run, f Fault) {
 		if m := r.victim(f); m != nil && m.proc != nil {
 			r.count(f)
@@ -255,8 +262,9 @@ var clockFaults = []kind{
 	}},
 }
 
-// maxDrift is how much faster or slower than the real time a monotonic clock runs at most: far more than a crystal does.
-const maxDrift = 0.01
+// maxDrift is how much faster or slower than the real time a monotonic clock runs at most: two of them stay within the part
+// of a lease that is kept for it.
+const maxDrift = 0.024
 
 // diskFaults are what happens to disks.
 var diskFaults = []kind{

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"github.com/quorddb/quord/internal/placement"
@@ -35,14 +36,36 @@ func (j *ringWatch) disturbed() { j.assumed = false }
 
 // died says that a process has ended. If what is left is no ring that her assumption allows, it was too much at once.
 func (j *ringWatch) died() {
-	if j.assumed && j.broken() != "" {
+	if j.assumed && (j.mostOutside() || j.broken() != "") {
 		j.assumed = false
 	}
 }
 
+// mostOutside reports whether most nodes are not in the ring: they may make one anew together (ring.Revive), and then
+// there are two, for a while.
+func (j *ringWatch) mostOutside() bool {
+	inside, all := 0, 0
+	for _, m := range j.w.machines {
+		if m.spent {
+			continue
+		}
+		all++
+		if m.proc != nil && inRing(m.proc) {
+			inside++
+		}
+	}
+	return 2*inside <= all
+}
+
+// inRing reports whether all tokens of a process are in the ring.
+func inRing(p *Process) bool {
+	s, ok := p.core.RingState()
+	return ok && !slices.ContainsFunc(s.Tokens, func(t ring.TokenState) bool { return t.Phase != ring.Member })
+}
+
 func (j *ringWatch) look() {
 	n := &j.w.network
-	if n.troubled() {
+	if n.troubled() || j.mostOutside() {
 		j.assumed = false
 	}
 	for _, m := range j.w.machines {
@@ -52,13 +75,13 @@ func (j *ringWatch) look() {
 	}
 	if j.assumed {
 		if why := j.broken(); why != "" {
-			j.w.violate("the ring: %s", why)
+			j.w.violate("the ring: %s%s", why, j.skipping())
 		}
 		j.checks++
 		return
 	}
 	members, _ := j.chains()
-	j.assumed = !n.troubled() && len(members) > 0 && j.broken() == "" && j.w.ringApart(members) == ""
+	j.assumed = !n.troubled() && !j.mostOutside() && len(members) > 0 && j.broken() == "" && j.w.ringApart(members) == ""
 }
 
 // chains returns the tokens that are in the ring, in order, and what each knows.
@@ -90,3 +113,24 @@ func (j *ringWatch) broken() string {
 	}
 	return ring.Shape(members, chains)
 }
+
+// skipping names the token whose list skips most members.
+func (j *ringWatch) skipping() string {
+	members, chains := j.chains()
+	most, worst := 0, ring.Chain{}
+	for _, c := range chains {
+		if n := len(members) - len(ring.Principals(members, []ring.Chain{c})); n > most {
+			most, worst = n, c
+		}
+	}
+	if most == 0 {
+		return ""
+	}
+	text := "; the list of " + j.w.tokenName(worst.Head) + " skips " + plural(most, "member") + ":"
+	for _, t := range worst.List {
+		text += " " + j.w.tokenName(t)
+	}
+	return text
+}
+
+func (w *World) tokenName(t ring.Token) string { return w.nameOf(t.Node) + "/" + t.ID.Short() }
