@@ -123,3 +123,24 @@ var PublishedChurn = []ChurnPoint{
 	{0.35, 3.94, 1, 10, 0.42, 0, 4, 16},
 	{0.40, 4.06, 1, 10, 0.46, 0, 5, 15},
 }
+
+// BalancePoint is one point of Dynamo (SOSP 2007), figure 8, read: efficiency by how many entries of metadata a node
+// keeps, 30 nodes, 3 replicas.
+type BalancePoint struct {
+	Metadata                              float64
+	RandomTokens, EqualParts, EqualShares float64 // its strategies 1, 2 and 3
+}
+
+// PublishedBalance is figure 8.
+var PublishedBalance = []BalancePoint{
+	{64, .52, .53, .86},
+	{133, .61, .61, .87},
+	{270, .69, .70, .90},
+	{474, .76, .76, .92},
+	{950, .82, .82, .94},
+	{1900, .87, .85, .96},
+	{3810, .91, .88, .97},
+	{7690, .93, .87, .98},
+	{15390, .95, .85, .98},
+	{30710, .96, .84, .99},
+}
