@@ -35,7 +35,7 @@ func init() {
 		{name: "slow-one", does: "all that one node sends and hears is late", run: slowOne},
 		{name: "slow-all", does: "all that all nodes send is late, by chance and therefore unevenly", run: slowAll},
 		{name: "loss", does: "between all nodes packets are lost, connections stall and now and then break", run: loss},
-		{name: "clock", does: "the wall clocks of less than half of the nodes jump, up to a day, and back", run: clock},
+		{name: "clock", does: "the wall clock of one node jumps by up to a day, twice, and back", run: clock},
 		{name: "disk", does: "the disk of one node is filled, almost or altogether, and freed", run: fullDisk},
 		{name: "join", does: "a new node joins under load", run: joinOne},
 		{name: "leave", does: "a node leaves under load", run: leave},

@@ -180,6 +180,7 @@ const (
 	probeKeys      = 24
 	probePause     = 40 * time.Millisecond
 	judgeWithin    = 2 * time.Minute
+	flushKeys      = 6 // in so many tablets, so that nearly every node holds one of them
 )
 
 func (r *round) useAndHarm(ctx context.Context, rng *rand.Rand, kinds []*fault, length time.Duration) error {
@@ -226,6 +227,13 @@ func (r *round) useAndHarm(ctx context.Context, rng *rand.Rand, kinds []*fault, 
 func (r *round) compare(ctx context.Context) error {
 	if err := hold(ctx, quiet); err != nil {
 		return err
+	}
+	// What was applied last is durable with the next synced write of the same node, whatever tablet that is for.
+	for i := range flushKeys {
+		client, addr := r.all.At(i)
+		if err := client.Set(ctx, fmt.Sprintf("f:%d", i), "x", 0).Err(); err != nil {
+			return fmt.Errorf("a last write through %s: %w", addr, err)
+		}
 	}
 	r.cluster.Stop()
 	compared, err := compare(r.others(nil), r.tablets)
