@@ -301,7 +301,13 @@ func (r *round) wellAgain(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err := r.cluster.WaitHealthy(within, members[0], func(s admin.Status) bool { return s.Nodes.Up == len(members) })
+	// Every one of them is asked: who was not near the harm may not have noticed it yet.
+	var err error
+	for _, n := range members {
+		if err == nil {
+			_, err = r.cluster.WaitHealthy(within, n, func(s admin.Status) bool { return s.Nodes.Up == len(members) })
+		}
+	}
 	if err != nil {
 		var tails strings.Builder
 		for _, n := range members {
