@@ -86,7 +86,7 @@ func (c *Core) tickBalance() {
 	c.countMembers()
 	adding := 0
 	for _, p := range c.places {
-		if p.led && (p.wish.step == tablet.Adding || p.wish.step == tablet.Catching) {
+		if p.led && p.wish.step.Copies() {
 			adding++
 		}
 	}

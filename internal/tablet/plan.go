@@ -43,6 +43,10 @@ func (s Step) String() string {
 	return [...]string{"settled", "underway", "adding learners", "catching up", "changing voters", "handing over", "stuck"}[s]
 }
 
+// Copies reports whether new replicas are being filled, which is what a budget of transfers is for. A tablet that waits for
+// its turn must not count: where all that the budget allows waited for more of it, nobody would ever get any.
+func (s Step) Copies() bool { return s == Adding || s == Catching }
+
 // Plan takes the next step towards the targets, if this replica leads and no step is under way. live tells which
 // nodes are connected, able which of them may lead; add is how many learners the node's budget of transfers allows to be added now.
 //
@@ -100,8 +104,11 @@ func (g *Group) Plan(now time.Duration, targets []ident.NodeID, live, able func(
 	if step, why, ok := g.promote(voters, ready, behind, surplus, missing, len(targets), live); ok {
 		return step, why
 	}
-	if len(behind) > 0 {
+	if copying(behind, live) {
 		return Catching, fmt.Sprintf("%d learners catch up", len(behind))
+	}
+	if len(behind) > 0 {
+		return Stuck, "the learners' nodes do not answer"
 	}
 	if len(missing) > 0 {
 		return Stuck, "the budget of transfers is used up"
@@ -127,9 +134,13 @@ func (g *Group) promote(
 				out = append(out, r)
 			}
 		}
-		awaited := slices.ContainsFunc(behind, func(r Replica) bool { return live(r.Node) }) || len(missing) > 0
-		if after-len(out) == 2 && want > 2 && awaited {
-			return Catching, "two voters would survive nothing: the next learner is awaited", true
+		if after-len(out) == 2 && want > 2 {
+			switch {
+			case copying(behind, live):
+				return Catching, "two voters would survive nothing: the next learner is awaited", true
+			case len(missing) > 0:
+				return Stuck, "two voters would survive nothing, and the budget of transfers is used up", true
+			}
 		}
 	}
 	if slices.ContainsFunc(out, self) {
@@ -151,6 +162,11 @@ func (g *Group) promote(
 		next.Joint = true
 	}, fmt.Sprintf("%d in, %d out", len(ready), len(out)))
 	return step, why, true
+}
+
+// copying reports whether some of the replicas can be filled now.
+func copying(behind []Replica, live func(ident.NodeID) bool) bool {
+	return slices.ContainsFunc(behind, func(r Replica) bool { return live(r.Node) })
 }
 
 // handOver gives leadership to a voter that stays, because this replica is to go.

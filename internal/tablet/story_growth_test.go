@@ -86,6 +86,24 @@ func TestTheFirstLearnerWaitsForTheSecond(t *testing.T) {
 	w.mustAgree()
 }
 
+// A tablet that has one of two new replicas, and no budget for the other, must not hold the budget itself: with as many of
+// them as the budget allows a cluster would never grow to three.
+func TestWaitingForTheBudgetIsFree(t *testing.T) {
+	w := born(t, 6, 3)
+	c := w.newClient(0)
+	c.expect("+OK\r\n", "SET", key("a"), "1")
+	w.targets, w.budget = []int{0, 1, 2}, 1
+	w.until("one is added", func() bool { return len(w.nodes[0].group.Descriptor().Replicas) == 2 })
+	w.budget = 0
+	w.until("it has caught up", func() bool { return w.nodes[0].group.caughtUp(2) })
+	w.pass(time.Second)
+	if n := w.nodes[0]; n.step != Stuck || n.step.Copies() || len(n.group.Descriptor().Voters()) != 1 {
+		t.Fatalf("%s, %s", n.step, n.group.Descriptor())
+	}
+	w.budget = 1
+	w.until("three voters", w.settled)
+}
+
 // A dead replica is replaced: one comes, one goes, in one change, and the tablet serves all the while.
 func TestReplacement(t *testing.T) {
 	w := grown(t, 4, 4, 3)

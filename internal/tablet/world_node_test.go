@@ -258,7 +258,7 @@ func (n *node) tick() {
 		}
 		before := n.step
 		var why string
-		if n.step, why = g.Plan(now, targets, n.live, n.live, 2); n.step != before {
+		if n.step, why = g.Plan(now, targets, n.live, n.live, n.w.budget); n.step != before {
 			n.w.logf("node %d plans: %s %s", n.at, n.step, why)
 		}
 	}

@@ -77,6 +77,8 @@ type world struct {
 
 	// What the tablet is meant to look like. The leader plans towards targets while there are any.
 	targets []int
+	// budget is how many learners a leader may add at a time.
+	budget int
 
 	// The bounds that make a test short.
 	chunk    int
@@ -102,7 +104,8 @@ type world struct {
 // newWorld returns a world whose n nodes are up and hold nothing.
 func newWorld(t testing.TB, seed uint64, n int) *world {
 	w := &world{
-		TB: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), slowest: 2 * time.Millisecond,
+		budget: 2,
+		TB:     t, seed: seed, rng: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), slowest: 2 * time.Millisecond,
 		cut: map[[2]int]bool{}, latest: map[[2]int]time.Duration{}, leaders: map[uint64]int{}, heads: map[uint64]uint64{}, times: map[uint64]int64{},
 		chunk: 4 << 10, truncate: truncateThreshold, move: moveBytes,
 	}
