@@ -176,6 +176,7 @@ func (p *place) stored() kv.Group {
 func (c *Core) mended(p *place) {
 	if m := c.mends.of[p.tablet]; m != nil {
 		delete(c.mends.of, p.tablet)
+		p.mended = c.now.Mono
 		c.mends.done++
 		c.tell(Info, "a damaged replica is mended", "tablet", p.tablet, "after", c.now.Mono-m.since)
 	}

@@ -3,6 +3,7 @@ package core
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -43,34 +44,54 @@ func (w *world) follower(t uint32) *node {
 // whole waits until nothing is left to be mended and all replicas hold the same records, each of which can be read.
 func (w *world) whole(limit time.Duration) {
 	w.t.Helper()
-	w.until(limit, "all replicas are whole and equal", func() bool {
-		for tab := range uint32(worldTablets) {
-			var first []byte
-			for _, n := range w.running() {
-				p := n.core.places[tab]
-				if len(n.core.mends.of) > 0 || p.lost != nil || p.sink != nil {
-					return false
-				}
-				if p.group == nil {
-					continue
-				}
-				all := fmt.Appendf(nil, "%d:", p.group.Applied())
-				lower, upper := record.Range(uint16(tab*16384/worldTablets), uint16((tab+1)*16384/worldTablets-1))
-				damaged := false
-				err := n.store.Scan(lower, upper, func(k, v []byte) bool {
-					_, err := record.Decode(k, v)
-					damaged = damaged || err != nil
-					all = append(append(all, k...), v...)
-					return true
-				})
-				if err != nil || damaged || first != nil && !bytes.Equal(all, first) {
-					return false
-				}
-				first = all
-			}
+	for end := w.now + limit; ; w.run(200 * time.Millisecond) {
+		why := w.unwhole()
+		if why == "" {
+			return
 		}
-		return true
-	})
+		if w.now > end {
+			w.t.Fatalf("after %v %s\n%s", limit, why, w.describe())
+		}
+	}
+}
+
+// unwhole says what is not whole, or not equal, "" where all is.
+func (w *world) unwhole() string {
+	for _, n := range w.running() {
+		if len(n.core.mends.of) > 0 {
+			return fmt.Sprintf("node %d has %d replicas to be mended", n.index, len(n.core.mends.of))
+		}
+	}
+	for tab := range uint32(worldTablets) {
+		var first []byte
+		for _, n := range w.running() {
+			p := n.core.places[tab]
+			if p.lost != nil || p.sink != nil {
+				return fmt.Sprintf("tablet %d of node %d is being mended", tab, n.index)
+			}
+			if p.group == nil {
+				continue
+			}
+			all := fmt.Appendf(nil, "%d:", p.group.Applied())
+			lower, upper := record.Range(uint16(tab*16384/worldTablets), uint16((tab+1)*16384/worldTablets-1))
+			var damaged error
+			err := n.store.Scan(lower, upper, func(k, v []byte) bool {
+				if _, err := record.Decode(k, v); err != nil {
+					damaged = err
+				}
+				all = append(append(all, k...), v...)
+				return true
+			})
+			if err = errors.Join(err, damaged); err != nil {
+				return fmt.Sprintf("tablet %d of node %d cannot be read: %v", tab, n.index, err)
+			}
+			if first != nil && !bytes.Equal(all, first) {
+				return fmt.Sprintf("tablet %d of node %d is not what others hold", tab, n.index)
+			}
+			first = all
+		}
+	}
+	return ""
 }
 
 // A damaged record must never reach a client, wherever it lies and whatever asks for it; and it must not stay damaged.

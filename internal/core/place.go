@@ -37,6 +37,7 @@ type place struct {
 	lost    *tablet.Lost // the stored replica, while damage does not let it be opened
 	ailing  ident.NodeID // the node that last said that its replica is damaged, and until when that holds
 	ailsTo  time.Duration
+	mended  time.Duration // when a damaged replica was last mended
 	wounds  uint64        // as the group had counted when it was last looked at
 	quietAt time.Duration // when this node last wondered whether its replica is still wanted
 }

@@ -1,8 +1,10 @@
 package core
 
 import (
+	"errors"
 	"time"
 
+	"github.com/quorddb/quord/internal/kv"
 	"github.com/quorddb/quord/internal/tablet"
 )
 
@@ -12,6 +14,8 @@ import (
 const (
 	scrubEvery = 100 * time.Millisecond
 	scrubBytes = 32 << 10
+	// mendAgain is how soon a replica is mended again because the scrub met an unreadable part of the disk once more.
+	mendAgain = 10 * time.Minute
 )
 
 // scrub is where a node is with that.
@@ -41,6 +45,8 @@ func (c *Core) tickScrub() {
 		next, done, err := p.group.Scrub(s.cursor, scrubBytes)
 		s.cursor = next
 		switch {
+		case errors.Is(err, kv.ErrCorrupt) && p.mended > 0 && c.now.Mono < p.mended+mendAgain:
+			// What is damaged is a block of a table, which nothing uses any more but which is still there to be walked over.
 		case tablet.Damaged(err):
 			p.group.Wound(err)
 			c.noteHurt(p)

@@ -125,10 +125,20 @@ func calledByStore() bool {
 	}
 }
 
+// maxCorruptions is how often damaged tables may be met before the store takes its disk for broken.
+const maxCorruptions = 1000
+
 // listener takes what Pebble reports from its background work.
 func (s *Store) listener() *pebble.EventListener {
 	return &pebble.EventListener{
-		BackgroundError: func(err error) { _ = s.fail("background work", err) },
+		BackgroundError: func(err error) {
+			// What compacts a damaged table leaves it as it was. Whoever reads it learns of the damage.
+			if pebble.IsCorruptionError(err) && s.counts.corruptions.Add(1) < maxCorruptions {
+				s.cfg.Logger.Error("a damaged table cannot be compacted", "dir", s.cfg.Dir, "cause", err)
+				return
+			}
+			_ = s.fail("background work", err)
+		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
 			s.counts.corruptions.Add(1)
 			s.cfg.Logger.Error("a table of the store is damaged", "dir", s.cfg.Dir, "path", info.Path,
