@@ -1,6 +1,7 @@
 package core
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -77,6 +78,14 @@ func (c *Core) openGroup(p *place, stored kv.Group) error {
 		return c.write(&kv.Write{Log: []kv.LogOp{{Group: p.tablet, Destroy: true}}})
 	}
 	g, err := tablet.Open(cfg, stored, c.now.Mono)
+	if errors.Is(err, tablet.ErrRemoved) { // the node ended between learning of it and acting upon it
+		d, _, err := tablet.Stored(c.store, p.tablet)
+		if err != nil {
+			return err
+		}
+		c.tell(Debug, "replica removed", "tablet", p.tablet)
+		return c.write(tablet.Erase(p.tablet, cfg.Machine, d.NextID-1))
+	}
 	if err != nil {
 		return err
 	}
@@ -158,6 +167,7 @@ func (c *Core) destroy(p *place) {
 func (c *Core) dropSink(p *place) {
 	if p.sink != nil {
 		delete(c.moves.in, p.sink.key)
+		c.moves.clear(p.sink)
 		p.sink = nil
 		c.clearStage(p)
 	}

@@ -23,6 +23,8 @@ const (
 	resumeWithin  = 30 * time.Second // after a break
 	stepsPerTurn  = 64               // chunks taken into one turn
 	maxChunkQueue = chunkWindow
+	// maxQueued bounds the bytes of chunks that wait to be written, of all transfers; one chunk is always taken.
+	maxQueued = 64 << 20
 )
 
 // moves holds the snapshots on their way from and to this node.
@@ -31,6 +33,8 @@ type moves struct {
 	out   map[uint64]*outgoing
 	in    map[inKey]*incoming
 	ready []*incoming // those with something to write
+	// queued is how many bytes wait in the queues of in, and of those that were dropped since and are still in ready.
+	queued int
 }
 
 func (m *moves) init() {
@@ -81,6 +85,7 @@ type incoming struct {
 	sink       *tablet.Sink
 	stored     uint64
 	missed     uint64 // the number of a lost chunk that was asked for again
+	turnedAway bool   // a chunk found no room; it is asked for again
 	queue      [][]byte
 	queued     bool // it is in moves.ready
 	installing bool // the group is out of service until the snapshot is in its place
@@ -246,6 +251,10 @@ func (c *Core) tickTransfers() {
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(c.moves.in), inKey.compare) {
 		in := c.moves.in[k]
+		if in.turnedAway && c.moves.queued < maxQueued/2 {
+			in.turnedAway = false
+			c.out.Add(k.from, false, &wire.Verdict{Transfer: k.transfer, Seq: in.stored + uint64(len(in.queue)), State: wire.Missing})
+		}
 		if !in.installing && len(in.queue) == 0 && c.now.Mono > in.at+resumeWithin {
 			delete(c.moves.in, k)
 			if in.place.sink == in {
@@ -314,8 +323,21 @@ func (c *Core) chunk(from ident.NodeID, m *wire.Chunk) {
 	if m.Seq != have+1 || len(in.queue) >= maxChunkQueue {
 		return
 	}
+	if c.moves.queued > 0 && c.moves.queued+len(m.Data) > maxQueued {
+		in.turnedAway = true
+		return
+	}
+	c.moves.queued += len(m.Data)
 	in.queue = append(in.queue, m.Data)
 	c.moves.enqueue(in)
+}
+
+// clear lets go of the chunks of a transfer that has ended.
+func (m *moves) clear(in *incoming) {
+	for _, data := range in.queue {
+		m.queued -= len(data)
+	}
+	in.queue = nil
 }
 
 func (m *moves) enqueue(in *incoming) {
@@ -334,6 +356,7 @@ func (c *Core) stepMoves() {
 		in.queued = false
 		if in.place.sink != in { // another took its place, or the replica is gone
 			delete(c.moves.in, in.key)
+			c.moves.clear(in)
 			continue
 		}
 		if in.installing {
@@ -359,6 +382,7 @@ func (c *Core) stepReceive(in *incoming) {
 	}
 	data := in.queue[0]
 	in.queue = in.queue[1:]
+	c.moves.queued -= len(data)
 	stored := p.stored()
 	w, whole, err := in.sink.Receive(data, stored)
 	if err != nil {
@@ -430,6 +454,7 @@ func (c *Core) installed(in *incoming, w *kv.Write) {
 
 func (c *Core) endIncoming(in *incoming, state wire.VerdictState) {
 	delete(c.moves.in, in.key)
+	c.moves.clear(in)
 	if in.place.sink == in {
 		in.place.sink = nil
 	}

@@ -315,6 +315,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 					r := result{number: u.Draw(t, "number")}
 					if b := drawBlob.Draw(t, "replies"); len(b) > 0 {
 						r.replies = b
+						h.windows.inline += len(b)
 					}
 					o.results = append(o.results, r)
 				}

@@ -142,6 +142,9 @@ const (
 	Busy
 )
 
+// ErrRemoved is wrapped by Open's error about a replica that has applied its own removal.
+var ErrRemoved = errors.New("the replica was removed")
+
 var errNotHere = errors.New("tablet: no replica of it is stored here")
 
 // Stored returns the descriptor of the replica that the store holds, if it holds one with state.
@@ -175,7 +178,7 @@ func Open(cfg Config, stored kv.Group, now time.Duration) (*Group, error) {
 	}
 	self, ok := h.descriptor.Find(cfg.Node)
 	if !ok {
-		return nil, fmt.Errorf("tablet %d: node %s is not in its descriptor (%s)", cfg.Tablet, cfg.Node.Short(), &h.descriptor)
+		return nil, fmt.Errorf("tablet %d: %w: node %s is not in its descriptor (%s)", cfg.Tablet, ErrRemoved, cfg.Node.Short(), &h.descriptor)
 	}
 	return open(cfg, stored, h, self.ID, now)
 }

@@ -186,7 +186,8 @@ func TestWindowsAreBounded(t *testing.T) {
 				t.Fatalf("write %d of origin %d: %d", number, node, v)
 			}
 			kept[largeKey{o.Node, o.Boot, o.Number}] = true
-			drop(w.store(o, large))
+			_, over := w.store(o, large)
+			drop(over)
 		}
 	}
 	if len(w.origins) != maxOrigins {
@@ -204,6 +205,32 @@ func TestWindowsAreBounded(t *testing.T) {
 	}
 	if _, _, dropped := w.admit(Origin{Node: nodeID(maxOrigins + 9), Boot: 2}, index+1); len(dropped) != 4 {
 		t.Errorf("a later boot drops %d results, want 4", len(dropped))
+	}
+}
+
+// The head of a tablet is written with every turn: what it keeps of results must not make it grow without bound, and
+// what is kept apart for that must be found again.
+func TestResultsInTheHeadAreBounded(t *testing.T) {
+	var w windows
+	apart := 0
+	for number := range uint64(maxWindow) {
+		o := Origin{Node: nodeID(1), Boot: 1, Number: number}
+		w.admit(o, number)
+		if a, _ := w.store(o, make([]byte, largeResult)); a {
+			apart++
+		}
+	}
+	if size := len(w.append(nil)); size > maxInline+8*maxWindow || w.inline > maxInline || apart != maxWindow-maxInline/largeResult {
+		t.Errorf("%d bytes, %d of them results; %d results lie apart", size, w.inline, apart)
+	}
+	var again windows
+	r := reader{b: w.append(nil)}
+	if again.decode(&r); again.inline != w.inline {
+		t.Errorf("read back, %d bytes of results are %d", w.inline, again.inline)
+	}
+	w.admit(Origin{Node: nodeID(1), Boot: 1, Number: maxWindow, Low: maxWindow}, maxWindow)
+	if w.inline != 0 {
+		t.Errorf("%d bytes are left of no results", w.inline)
 	}
 }
 

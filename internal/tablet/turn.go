@@ -237,8 +237,9 @@ func (g *Group) applyNormal(t *Turn, raw *pb.Entry) error {
 		replies = g.cfg.Machine.Apply(&m, e.commands)
 		g.wounds += m.Wounds
 		encoded := AppendReplies(nil, replies)
-		dropped = append(dropped, h.windows.store(e.origin, encoded)...)
-		if len(encoded) > largeResult {
+		apart, over := h.windows.store(e.origin, encoded)
+		dropped = append(dropped, over...)
+		if apart {
 			k := resultKey(g.cfg.Tablet, largeKey{e.origin.Node, e.origin.Boot, e.origin.Number})
 			g.tx.Set(k, Seal(k, encoded))
 		}

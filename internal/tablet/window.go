@@ -18,12 +18,15 @@ const (
 	// largeResult is the size from which a result is kept under a key of its own, out of the head record that is
 	// rewritten with every turn.
 	largeResult = 512
+	// maxInline bounds what the results in the head take in all; beyond it all are kept under keys of their own.
+	maxInline = 256 << 10
 )
 
 // windows remembers the results of writes, so that a write that is asked for again is answered and not done
 // again. It is part of the replicated state: every replica holds the same.
 type windows struct {
 	origins []origin // ordered by node
+	inline  int      // bytes of the results that are kept here
 }
 
 type origin struct {
@@ -68,13 +71,13 @@ func (w *windows) admit(o Origin, index uint64) (v verdict, first result, droppe
 	}
 	at.used = index
 	if o.Boot > at.boot {
-		dropped = at.dropBelow(math.MaxUint64)
+		dropped = w.dropBelow(at, math.MaxUint64)
 		at.boot, at.low = o.Boot, o.Low
 		return fresh, result{}, dropped
 	}
 	if o.Low > at.low {
 		at.low = o.Low
-		dropped = at.dropBelow(o.Low)
+		dropped = w.dropBelow(at, o.Low)
 	}
 	if o.Number < at.low {
 		return refused, result{}, dropped
@@ -87,11 +90,12 @@ func (w *windows) admit(o Origin, index uint64) (v verdict, first result, droppe
 	return fresh, result{}, dropped
 }
 
-func (o *origin) dropBelow(low uint64) (large []largeKey) {
+func (w *windows) dropBelow(o *origin, low uint64) (large []largeKey) {
 	o.results = slices.DeleteFunc(o.results, func(r result) bool {
 		if r.number >= low {
 			return false
 		}
+		w.inline -= len(r.replies)
 		if r.replies == nil {
 			large = append(large, largeKey{o.node, o.boot, r.number})
 		}
@@ -100,26 +104,28 @@ func (o *origin) dropBelow(low uint64) (large []largeKey) {
 	return large
 }
 
-// store keeps the result of an admitted write, and forgets what is beyond the bounds.
-func (w *windows) store(o Origin, replies []byte) (dropped []largeKey) {
+// store keeps the result of an admitted write, and forgets what is beyond the bounds. apart says that the caller has to
+// keep it under a key of its own.
+func (w *windows) store(o Origin, replies []byte) (apart bool, dropped []largeKey) {
 	i, found := slices.BinarySearchFunc(w.origins, o.Node, func(a origin, n ident.NodeID) int { return a.node.Compare(n) })
 	if !found {
-		return nil
+		return false, nil
 	}
 	at := &w.origins[i]
-	if len(replies) > largeResult {
+	if apart = len(replies) > largeResult || w.inline+len(replies) > maxInline; apart {
 		replies = nil
 	}
+	w.inline += len(replies)
 	at.results = append(at.results, result{number: o.Number, replies: replies})
 	if len(at.results) > maxWindow {
 		lowest := slices.MinFunc(at.results, func(a, b result) int { return cmp.Compare(a.number, b.number) })
 		at.low = lowest.number + 1
-		dropped = at.dropBelow(at.low)
+		dropped = w.dropBelow(at, at.low)
 	}
 	if len(w.origins) > maxOrigins {
 		dropped = append(dropped, w.forget()...)
 	}
-	return dropped
+	return apart, dropped
 }
 
 // forget drops the origin that wrote longest ago.
@@ -130,7 +136,7 @@ func (w *windows) forget() []largeKey {
 			oldest = i
 		}
 	}
-	dropped := w.origins[oldest].dropBelow(math.MaxUint64)
+	dropped := w.dropBelow(&w.origins[oldest], math.MaxUint64)
 	w.origins = slices.Delete(w.origins, oldest, oldest+1)
 	return dropped
 }
@@ -168,6 +174,7 @@ func (w *windows) decode(r *reader) {
 				replies = nil
 			}
 			o.results = append(o.results, result{number: number, replies: slices.Clone(replies)})
+			w.inline += len(replies)
 			if r.failed {
 				return
 			}
