@@ -37,6 +37,7 @@ type Machine struct {
 	spent    bool
 	ended    error  // why the last process ended by itself
 	refused  string // what the last node that did not admit this one said
+	cutIn    int    // syncs until power goes in the midst of one; 0: never
 	identity uint64 // counts the directories that were made here
 }
 

@@ -148,6 +148,11 @@ func (p *Process) turn() {
 		return
 	}
 	p.waiting = true
+	if p.m.cutIn > 0 {
+		if p.m.cutIn--; p.m.cutIn == 0 {
+			p.w.after(usualLatency/100, p.m.Cut)
+		}
+	}
 	p.w.after(between(p.w.chance, 50*time.Microsecond, p.m.diskLatency), func() { p.synced(pending) })
 }
 
