@@ -81,7 +81,8 @@ func (r *Ring) promise(candidate ident.NodeID) bool {
 // whether this node has made the ring now.
 func (r *Ring) onOutside(from ident.NodeID, granted bool, sent time.Duration) bool {
 	v := &r.revive
-	if !v.on || !granted || !slices.Contains(v.members, from) {
+	// Others may still name the tokens that this node had in its earlier life, so that a lookup leads back here.
+	if !v.on || !granted || from == r.self || !slices.Contains(v.members, from) {
 		return false
 	}
 	v.votes = slices.DeleteFunc(v.votes, func(old vote) bool { return old.from == from })

@@ -88,3 +88,36 @@ func TestReviveJoinsTheRingThatIs(t *testing.T) {
 		t.Errorf("reviving a member: %v", err)
 	}
 }
+
+// A node that is back before the others have noticed that it was gone is still named by their lists, so what it asks them
+// leads back to itself. Its own word must not count as another node's leave to make a ring: it would stand in one alone.
+func TestReviveDoesNotAskItself(t *testing.T) {
+	cfg := LAN()
+	cfg.Successors, cfg.MaxSuccessors = 2, 8
+	for seed := range uint64(20) {
+		w := newWorld(t, cfg, seed)
+		all := []ident.NodeID{nodeID(1), nodeID(2), nodeID(3)}
+		tokens := map[ident.NodeID][]ID{}
+		for _, id := range all {
+			tokens[id] = []ID{w.randomID(), w.randomID(), w.randomID(), w.randomID()}
+			if err := w.node(id, tokens[id]...).Revive(w.now, all); err != nil {
+				t.Fatal(err)
+			}
+			w.collect(id)
+		}
+		w.until(20*time.Second, "one ring", w.settled)
+		w.log = nil
+		back := all[seed%3]
+		w.kill(back)
+		if err := w.node(back, tokens[back]...).Revive(w.now, all); err != nil {
+			t.Fatal(err)
+		}
+		w.collect(back)
+		w.until(20*time.Second, "one ring again", w.settled)
+		for _, line := range w.log {
+			if strings.Contains(line, Created.String()) {
+				t.Fatalf("seed %d: it made a ring beside the one that there was: %s", seed, line)
+			}
+		}
+	}
+}
