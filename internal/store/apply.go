@@ -43,6 +43,9 @@ func (s *Store) Apply(w *kv.Write, sync bool) (kv.Pending, error) {
 		})
 		s.absorb(w, number)
 	}
+	if s.journal.Short() {
+		s.keeper.kick()
+	}
 	if sync {
 		return &pending{store: s, number: number}, nil
 	}

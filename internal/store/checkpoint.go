@@ -57,10 +57,15 @@ func (k *keeper) close(wedged <-chan struct{}) {
 	}
 }
 
-// keep takes checkpoints while there is reason to, until the store is closed.
+// keep takes checkpoints while there is reason to, and prepares files for the journal, until the store is closed.
 func (s *Store) keep() {
 	defer close(s.keeper.done)
 	for range s.keeper.wake {
+		if s.journal.Short() && s.Err() == nil {
+			if err := s.journal.Prepare(); err != nil {
+				_ = s.fail("journal", err)
+			}
+		}
 		for s.due(1) && s.Err() == nil {
 			if err := s.checkpoint(); err != nil {
 				_ = s.fail("checkpoint", err)

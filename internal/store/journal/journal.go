@@ -25,8 +25,8 @@ type Journal struct {
 
 	// durable is the number of the last record that is certainly on disk.
 	durable atomic.Uint64
-	// spilling says that the buffer has passed spillBytes.
-	spilling atomic.Bool
+	// spilling says that the buffer has passed spillBytes, short that a file will soon be needed and none is at hand.
+	spilling, short atomic.Bool
 
 	fileMu sync.Mutex
 	// All down to spares is guarded by fileMu.
@@ -140,6 +140,9 @@ func (j *Journal) write() (last uint64, err error) {
 		j.written += int64(len(b))
 		j.total += uint64(len(b))
 		j.live[len(j.live)-1].bytes = j.written
+		if j.written > j.cfg.FileBytes/2 && len(j.spares) == 0 {
+			j.short.Store(true)
+		}
 	}
 	if cap(b) <= maxSpareBuffer {
 		j.other = b[:0]
@@ -198,6 +201,41 @@ func (j *Journal) begin(first uint64) error {
 	j.live = append(j.live, segment{file: number, first: first, bytes: headerLen})
 	return nil
 }
+
+// Short reports whether Prepare is wanted.
+func (j *Journal) Short() bool { return j.short.Load() }
+
+// Prepare makes a file of zeros for the journal to go on in: a sync that does not change the length of a file, nor where
+// its blocks lie, is the cheapest. Without it all goes well too. It is for one goroutine at a time, beside all others.
+func (j *Journal) Prepare() error {
+	j.fileMu.Lock()
+	number := j.next
+	j.next++
+	j.fileMu.Unlock()
+	name := j.path(number)
+	f, err := j.cfg.FS.Create(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return fmt.Errorf("prepare %s: %w", name, err)
+	}
+	zeros := make([]byte, min(j.cfg.FileBytes, zeroBytes))
+	for left := j.cfg.FileBytes; left > 0 && err == nil; left -= int64(len(zeros)) {
+		_, err = f.Write(zeros)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("prepare %s: %w", name, err)
+	}
+	j.fileMu.Lock()
+	defer j.fileMu.Unlock()
+	j.spares = append(j.spares, number)
+	j.short.Store(false)
+	return nil
+}
+
+// zeroBytes is how much of a new file is written at a time.
+const zeroBytes = 1 << 20
 
 func (j *Journal) fail(action string, err error) error {
 	if j.err == nil {

@@ -69,6 +69,11 @@ func TestCrashes(t *testing.T) {
 					rt.Fatal(err)
 				}
 			},
+			"prepare": func(rt *rapid.T) {
+				if err := j.Prepare(); err != nil {
+					rt.Fatal(err)
+				}
+			},
 			"release": func(rt *rapid.T) {
 				n := rapid.Uint64Range(released, max(released, durable)).Draw(rt, "number")
 				if err := j.Release(n); err != nil {
