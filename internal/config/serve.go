@@ -51,7 +51,10 @@ type Serve struct {
 	MaxValue Size
 	// MaxClients bounds the connections of clients.
 	MaxClients int
-	// Memory is what the process may use for caches and buffers.
+	// Memory sizes the caches and buffers: a quarter is for blocks of tables, a quarter for hot values, an eighth each for
+	// what waits for the worker and for what clients are sending, and a thirty-second part (at most 128 MiB) calls for a
+	// checkpoint of what lies in memory, of which there may be four times as much. It is not a bound of the process:
+	// connections, the ends of logs and the heads of tablets, and Go's own overhead come on top.
 	Memory Size
 	// Password of the default user; "" asks for none.
 	Password string

@@ -142,7 +142,7 @@ var settings = []setting{
 		set: func(s *Serve, v string) error { return setInt(&s.MaxClients, v, 1, maxMaxClients) },
 	},
 	{
-		key: "memory", kind: "SIZE", unset: "a quarter of the machine", usage: "memory for caches and buffers",
+		key: "memory", kind: "SIZE", unset: "a quarter of the machine", usage: "memory for caches and buffers; the process takes more: what comes on top grows with clients and tablets",
 		set: func(s *Serve, v string) error { return setSize(&s.Memory, v, MinMemory, 0) },
 	},
 	{
