@@ -56,7 +56,8 @@ func TestFormatOnDisk(t *testing.T) {
 			Append: []kv.Entry{{Index: 8, Term: 9, Type: 10, Data: []byte("a")}, {Index: 9, Term: 11, Type: 12}},
 		}},
 		State: []kv.Op{
-			{Kind: kv.Set, Key: []byte("k"), Value: []byte("v")}, {Kind: kv.Delete, Key: []byte("d")},
+			{Kind: kv.Set, Key: []byte("k"), Value: []byte("v")},
+			{Kind: kv.Delete, Key: []byte("d")},
 			{Kind: kv.DeleteRange, Key: []byte("e"), Value: []byte("f")},
 		},
 	})
