@@ -25,6 +25,7 @@ type options struct {
 	faults          []*fault
 	more            string // the flags that a replay needs besides seed and duration
 	keep, wait      bool
+	debug           bool
 }
 
 func main() {
@@ -62,6 +63,7 @@ func parse(args []string) (options, error) {
 	fs.IntVar(&o.nodes, "nodes", 0, "size of the ring at first; 0 lets the seed decide")
 	fs.BoolVar(&o.keep, "keep", false, "keep the directories of rounds that went well, too")
 	fs.BoolVar(&o.wait, "wait", false, "let the nodes of a round that went wrong run on, to be looked at, until interrupted")
+	fs.BoolVar(&o.debug, "debug", false, "let the nodes log all that they can")
 	names := fs.String("faults", "", "kinds of faults, separated by commas, those at once joined by +; when empty all but those off by default")
 	list := fs.Bool("list", false, "list the kinds of faults and stop")
 	if err := fs.Parse(args); err != nil {

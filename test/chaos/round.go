@@ -122,6 +122,9 @@ func (r *round) draw(rng *rand.Rand, o options) cluster.Config {
 	if o.nodes != 0 {
 		cfg.Nodes = o.nodes
 	}
+	if o.debug {
+		cfg.Flags = []string{"--log-level", "debug"}
+	}
 	r.tablets = cfg.Tablets
 	r.net = links.New(r.seed, r.owner)
 	cfg.Links = r.net
