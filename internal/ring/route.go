@@ -154,8 +154,15 @@ func around(list []Token, target ID) (before, behind []Token) {
 	return nil, list
 }
 
-// routeBefore is route for a token that wants to join at target: it looks for target's predecessor.
+// routeBefore is route for a token that wants to join at target: it looks for target's predecessor. What a token of this
+// node knows of its own successor comes before what anybody knows: a finger that lies between the two is of a token that
+// has left, or that the successor has not told of yet and stabilization will.
 func (r *Ring) routeBefore(target ID) (Verdict, Token, []Token) {
+	if m := r.precedingMember(target); m != nil && m.id != target {
+		if s := r.successor(m).ID; s == target || Between(m.id, target, s) {
+			return Before, r.token(m), m.list
+		}
+	}
 	run := r.closestPrecedingNode(target, alternatives)
 	if len(run) == 0 {
 		return Outside, Token{}, nil
