@@ -13,11 +13,12 @@ import (
 )
 
 const (
-	balanceEvery = 50 * time.Millisecond
-	// perRound is how many tablets are compared with the ring's wish at a time: many while something has changed
-	// lately, few while nothing has.
+	// So often, and so many at a time, tablets are compared with the ring's wish: a little now and then while nothing has
+	// changed lately, for an idle node should stay asleep.
+	balanceBusy  = 50 * time.Millisecond
+	balanceIdle  = 250 * time.Millisecond
 	perRoundBusy = 256
-	perRoundIdle = 32
+	perRoundIdle = 160
 	// maxAdding bounds the tablets led here that wait for new replicas to catch up, and so the transfers that
 	// this node sets off.
 	maxAdding = 64
@@ -73,6 +74,14 @@ type balance struct {
 	wished      *placement.Map
 	allOf       uint64 // the revision of the registry that both were made of
 	silentNodes []ident.NodeID
+}
+
+// pace is how long it is until the next round.
+func (b *balance) pace(now time.Duration) time.Duration {
+	if now < b.busyUntil {
+		return balanceBusy
+	}
+	return balanceIdle
 }
 
 func (b *balance) changed(now time.Duration) { b.changedAt, b.busyUntil = now, now+10*time.Second }

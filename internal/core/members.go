@@ -273,6 +273,7 @@ func (c *Core) ownPulse() wire.Pulse {
 		Wall: c.now.Wall, Revision: c.registry.Revision(), Sequence: c.memory.durable, Closing: c.closing,
 		Low: c.room.low, Tight: c.room.tight, Hurt: uint64(len(c.mends.of)), Misses: c.misses(),
 	}
+	wanted := c.wanted()
 	for _, pl := range c.places {
 		g := pl.group
 		if g == nil {
@@ -286,7 +287,7 @@ func (c *Core) ownPulse() wire.Pulse {
 		}
 		p.Leads++
 		p.Keys += uint64(g.Keys())
-		if g.Missing(c.live) > 0 || len(g.Descriptor().Voters()) < c.wanted() {
+		if g.Missing(c.live) > 0 || g.Descriptor().CountVoters() < wanted {
 			p.Lacking++
 		}
 		switch {

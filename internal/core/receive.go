@@ -200,9 +200,27 @@ func (c *Core) Tick() {
 		c.tickAcquaint()
 	}
 	if now >= m.balanceAt {
-		m.balanceAt = now + balanceEvery
 		c.tickBalance()
+		m.balanceAt = now + c.balance.pace(now)
 	}
+}
+
+// nextSlack is how long what a node does periodically may be put off so that it wakes less often.
+const nextSlack = 60 * time.Millisecond
+
+// Next returns when Tick is wanted, from what is known now: at once while anything is under way that every tick looks at.
+// Whoever takes in something else asks again.
+func (c *Core) Next() time.Duration {
+	m := &c.member
+	if c.registry == nil || m.phase != phaseUp || len(c.router.pending) > 0 || len(c.relays.order) > 0 {
+		return c.now.Mono
+	}
+	// What is done again and again waits a little for something else to wake the node.
+	next := min(c.alarms.next(), nextSlack+min(m.pulseAt, m.watchAt, m.acquaintAt, m.balanceAt, c.scrub.at))
+	if c.ring != nil {
+		next = min(next, c.ring.Next())
+	}
+	return next
 }
 
 func (c *Core) tickGroup(p *place) {

@@ -17,7 +17,10 @@ import (
 )
 
 const (
-	tickEvery = 10 * time.Millisecond
+	tickEvery = 10 * time.Millisecond // at most so often the core ticks
+	// longestSleep bounds how long an idle worker sleeps, whatever the core says: timers do not count the time of which
+	// the machine was suspended.
+	longestSleep = time.Second
 )
 
 // inbox is what waits for the worker.
@@ -149,7 +152,7 @@ func newWorker(c *core.Core, s kv.Store, limit int, log *slog.Logger) *worker {
 func (w *worker) run(ctx context.Context) {
 	defer close(w.done)
 	defer w.drain()
-	timer := time.NewTicker(tickEvery)
+	timer := time.NewTimer(0)
 	defer timer.Stop()
 	defer close(w.syncs)
 	go w.waitForDisk()
@@ -158,7 +161,8 @@ func (w *worker) run(ctx context.Context) {
 		runtime.Gosched() // who is about to add to the inbox does so now, and shares the disk's sync
 		took := w.takeIn()
 		at := monotonic()
-		if !took && at < nextTick && !w.core.HasWork() {
+		if idle := w.idle(at, nextTick); !took && idle > 0 {
+			timer.Reset(idle)
 			select {
 			case <-w.inbox.wake:
 			case <-timer.C:
@@ -180,6 +184,18 @@ func (w *worker) run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// idle returns how long there is nothing to do from a moment on, when nothing comes in: until the core wants a tick, but
+// not before next.
+func (w *worker) idle(at, next time.Duration) time.Duration {
+	if w.core.HasWork() {
+		return 0
+	}
+	if len(w.parting) == 0 {
+		next = max(next, w.core.Next())
+	}
+	return min(next-at, longestSleep)
 }
 
 // takeIn lets the core know what waits in the inbox. It reports whether there was anything.

@@ -47,7 +47,7 @@ func (r *Ring) fixFinger(m *member) {
 	if exponent < 0 || Within(m.id, r.space.AddPower(m.id, exponent), m.list[0].ID) {
 		if m.nextFix < len(m.fingers) { // from here on the finger is the successor
 			m.fingers = m.fingers[:m.nextFix]
-			r.table.dirty = true
+			r.table.spoil()
 		}
 		m.nextFix, exponent = 0, r.cfg.Bits-1
 		if Within(m.id, r.space.AddPower(m.id, exponent), m.list[0].ID) {
@@ -87,19 +87,23 @@ func (r *Ring) setFinger(m *member, exponent int, owner Token, successors []Toke
 		return
 	}
 	candidates := successors[:min(len(successors), r.cfg.Proximity-1)]
-	best := NearestFinger(r.space, m.id, exponent, owner, candidates, func(node ident.NodeID) time.Duration {
-		if node != owner.Node && !r.health.usable(node, r.now) {
-			return farAway
-		}
-		return r.rttTo(node)
-	})
 	k := r.cfg.Bits - 1 - exponent
 	for len(m.fingers) <= k {
 		m.fingers = append(m.fingers, Token{})
 	}
+	present := m.fingers[k].Node
+	best := NearestFinger(r.space, m.id, exponent, owner, candidates, func(node ident.NodeID) time.Duration {
+		switch {
+		case node != owner.Node && !r.health.usable(node, r.now):
+			return farAway
+		case node == present:
+			return r.rttTo(node) / 2 // a little further is no reason to change: measurements vary
+		}
+		return r.rttTo(node)
+	})
 	if m.fingers[k] != best {
 		m.fingers[k] = best
-		r.table.dirty = true
+		r.fingerMoved(best.Node)
 	}
 }
 
@@ -143,7 +147,7 @@ func (r *Ring) dropFingers(node ident.NodeID) {
 		for k, t := range m.fingers {
 			if t.Node == node {
 				m.fingers[k] = Token{}
-				r.table.dirty = true
+				r.table.spoil()
 			}
 		}
 	}

@@ -71,7 +71,7 @@ func (r *Ring) joined(m *member, state *Message) {
 	r.setList(m, list[0], list[1:])
 	m.due = r.now // so that the successor, and through it the predecessor, learn of m
 	m.op, m.peer = idle, Token{}
-	r.table.dirty = true
+	r.table.spoil()
 	r.tell(Event{Kind: Joined, Token: r.token(m), Peer: p})
 	r.joinNext()
 }

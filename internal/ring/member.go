@@ -74,7 +74,7 @@ type member struct {
 // outside takes a member out of the ring.
 func (r *Ring) outside(m *member, phase Phase) {
 	*m = member{id: m.id, index: m.index, phase: phase, due: r.now}
-	r.table.dirty = true
+	r.table.spoil()
 }
 
 // nextRound returns when the group that m belongs to stabilizes next.
@@ -280,7 +280,7 @@ func (r *Ring) setList(m *member, head Token, rest []Token) {
 		r.tell(Event{Kind: SuccessorChanged, Token: r.token(m), Peer: head})
 	}
 	m.list = slices.Clone(list)
-	r.table.dirty = true
+	r.table.spoil()
 	r.nudge(m, m.pred)
 }
 

@@ -75,7 +75,7 @@ func New(cfg Config, self ident.NodeID, tokens []ID, seed uint64) (*Ring, error)
 			return nil, fmt.Errorf("%w: %v comes twice", ErrTokens, m.id)
 		}
 	}
-	r.table.dirty = true
+	r.table.spoil()
 	return r, nil
 }
 
@@ -115,7 +115,7 @@ func (r *Ring) create() {
 		m.whole()
 		r.tell(Event{Kind: Created, Token: r.token(m)})
 	}
-	r.table.dirty = true
+	r.table.spoil()
 }
 
 // Join makes all tokens join the ring that the contacts are in, and keeps trying until they have. Called again

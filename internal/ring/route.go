@@ -15,9 +15,22 @@ const alternatives = 8
 // changed, so that answers may show a part of it without copying.
 type table struct {
 	dirty  bool
+	short  bool           // nodes may lack one, or have one too many
 	padded []Token        // up to maxNear-1 tokens from the end, then all tokens, so that runs need not wrap
 	tokens []Token        // padded without its front
 	nodes  []ident.NodeID // the distinct other nodes, in order of their identifiers
+}
+
+// spoil says that what the table was made of has changed.
+func (t *table) spoil() { t.dirty, t.short = true, true }
+
+// fingerMoved says that a finger points to a token of node now. That happens all the time, as round trips vary, and
+// mostly among nodes that are known: it makes nobody count them anew.
+func (r *Ring) fingerMoved(node ident.NodeID) {
+	r.table.dirty = true
+	if _, known := slices.BinarySearchFunc(r.table.nodes, node, ident.NodeID.Compare); !known && node != r.self {
+		r.table.short = true
+	}
 }
 
 // routes returns the table, rebuilt where it is out of date.
@@ -67,7 +80,7 @@ func (r *Ring) routes() *table {
 	}
 	slices.SortFunc(t.nodes, ident.NodeID.Compare)
 	t.nodes = slices.Clip(slices.Compact(t.nodes))
-	t.dirty = false
+	t.dirty, t.short = false, false
 	r.health.prune(t.nodes)
 	return t
 }
@@ -75,8 +88,11 @@ func (r *Ring) routes() *table {
 // others returns how many other nodes this one knows that have not been found dead, counting no further than
 // enough.
 func (r *Ring) others(enough int) int {
+	if r.table.short {
+		r.routes()
+	}
 	n := 0
-	for _, node := range r.routes().nodes {
+	for _, node := range r.table.nodes {
 		if n >= enough {
 			break
 		}

@@ -73,7 +73,7 @@ func (r *Ring) successorDied(m *member) {
 	r.tell(Event{Kind: SuccessorLost, Token: r.token(m), Peer: m.peer})
 	m.list = m.list[1:]
 	m.succEpoch = 0
-	r.table.dirty = true
+	r.table.spoil()
 	if len(m.list) == 0 {
 		r.isolated(m)
 		return
@@ -172,7 +172,7 @@ func (r *Ring) setPredecessor(m *member, n Token, epoch uint64) {
 	old := m.pred
 	m.pred, m.predEpoch, m.predGone = n, epoch, false
 	r.cede(m)
-	r.table.dirty = true
+	r.table.spoil()
 	r.tell(Event{Kind: PredecessorChange, Token: r.token(m), Peer: n})
 	if Between(old.ID, n.ID, m.id) {
 		r.nudge(m, old) // it has a nearer successor than m now

@@ -98,6 +98,16 @@ func (d *Descriptor) Voters() []Replica {
 	return out
 }
 
+// CountVoters returns how many Voters there are.
+func (d *Descriptor) CountVoters() (n int) {
+	for i := range d.Replicas {
+		if role := d.Replicas[i].Role; role == Voter || role == Incoming {
+			n++
+		}
+	}
+	return n
+}
+
 // Majority reports whether the replicas for which ok holds are a majority, of both halves when joint.
 func (d *Descriptor) Majority(ok func(Replica) bool) bool {
 	var in, inOK, out, outOK int

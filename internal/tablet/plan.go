@@ -289,8 +289,12 @@ func (g *Group) Lagging() []Replica {
 
 // Missing returns the voters that have not caught up, for the status of a leader.
 func (g *Group) Missing(live func(ident.NodeID) bool) (n int) {
-	for _, r := range g.head.descriptor.Voters() {
-		if !live(r.Node) || !g.caughtUp(r.ID) && r.ID != g.replica {
+	for i := range g.head.descriptor.Replicas {
+		r := &g.head.descriptor.Replicas[i]
+		if r.Role != Voter && r.Role != Incoming {
+			continue
+		}
+		if !live(r.Node) || r.ID != g.replica && !g.rest.resting && !g.caughtUp(r.ID) {
 			n++
 		}
 	}
