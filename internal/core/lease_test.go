@@ -29,7 +29,7 @@ func TestReadsAtTheLeader(t *testing.T) {
 	if got := w.must(l, "GET", key(tab)); got != "$1\r\nv\r\n" {
 		t.Fatal(got)
 	}
-	for d := time.Duration(0); d < 150*time.Millisecond; d += time.Millisecond {
+	for d := time.Duration(0); d < 100*time.Millisecond; d += time.Millisecond {
 		if got, ok := w.tryRead(l, tab, w.now+d); !ok || got != "$1\r\nv\r\n" {
 			t.Fatalf("%v after a read: %q %t", d, got, ok)
 		}
@@ -123,5 +123,61 @@ func TestGateClosesBeforeATransfer(t *testing.T) {
 	})
 	if left == 0 {
 		t.Error("nothing was sent: nothing was tested")
+	}
+}
+
+// When the node that leads a key dies, the key can be written again well within half a second: its lease has to run out,
+// the next in line is elected, and what waited is tried again as soon as that is known. Keys that others lead feel nothing.
+func TestWritesAfterALeadersDeath(t *testing.T) {
+	for seed := range uint64(4) {
+		w := newRing(t, 330+seed, 3)
+		victim := w.nodes[w.rng.IntN(3)]
+		led := map[uint32]bool{}
+		last, gap := map[uint32]time.Duration{}, map[uint32]time.Duration{}
+		var stopped bool
+		var next func(tab uint32)
+		next = func(tab uint32) {
+			n := w.nodes[w.rng.IntN(3)]
+			if stopped {
+				return
+			}
+			if n == victim {
+				w.after(0, func() { next(tab) })
+				return
+			}
+			c := w.ask(n, "INCR", key(tab))
+			var wait func()
+			wait = func() {
+				switch {
+				case !c.over():
+					w.after(time.Millisecond, wait)
+					return
+				case c.code() == "":
+					if at, ok := last[tab]; ok {
+						gap[tab] = max(gap[tab], w.now-at)
+					}
+					last[tab] = w.now
+				}
+				w.after(time.Duration(w.rng.IntN(5))*time.Millisecond, func() { next(tab) })
+			}
+			wait()
+		}
+		for tab := range uint32(worldTablets) {
+			led[tab] = w.leader(tab) == victim
+			next(tab)
+		}
+		w.run(2 * time.Second)
+		clear(gap)
+		w.kill(victim, nil)
+		w.run(5 * time.Second)
+		stopped = true
+		for tab, longest := range gap {
+			switch {
+			case led[tab] && longest > 350*time.Millisecond:
+				t.Errorf("seed %d: tablet %d could not be written for %v", seed, tab, longest)
+			case !led[tab] && longest > 50*time.Millisecond:
+				t.Errorf("seed %d: tablet %d, which another node leads, could not be written for %v", seed, tab, longest)
+			}
+		}
 	}
 }

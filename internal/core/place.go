@@ -30,6 +30,9 @@ type place struct {
 	named    uint64       // of replicas
 	via      ident.NodeID // passed a request on to the leader, when that was out of reach; zero: nobody has
 	looking  bool         // a lookup is under way
+	// news is when this node's own replica last learned of another leader: what had been put off before is tried again.
+	news time.Duration
+	saw  ident.NodeID // the leader that it knew when it was last looked at; zero for none
 
 	numbers numbers
 	wish    wish
@@ -254,8 +257,14 @@ func (c *Core) lookAt(p *place) {
 		c.retire(p, d)
 		c.member.pulseSoon(c.now.Mono)
 	}
-	if l, ok := g.Leader(); ok {
+	l, ok := g.Leader()
+	if ok {
 		p.learn(l, g.Descriptor().Epoch, g.Descriptor().Nodes())
+	}
+	if l != p.saw {
+		if p.saw = l; ok {
+			p.news = c.now.Mono
+		}
 	}
 	if p.led {
 		c.startTransfers(p)

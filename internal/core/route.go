@@ -64,6 +64,7 @@ type pending struct {
 	hints    int           // how often the leader that was named has been asked at once
 	passing  bool          // the node that is asked is to pass it on to the leader
 	backoff  int           // how often it has been put off
+	putOff   time.Duration // when it was put off last
 	retryAt  time.Duration // when it is tried again, while none is asked
 	waits    bool          // it is in retries
 	ended    bool
@@ -260,7 +261,7 @@ func (c *Core) later(q *pending) {
 
 func (c *Core) sooner(q *pending, after time.Duration) {
 	q.asked = ident.NodeID{}
-	q.retryAt = c.now.Mono + after
+	q.putOff, q.retryAt = c.now.Mono, c.now.Mono+after
 	if !q.waits {
 		q.waits = true
 		c.router.retries = append(c.router.retries, q)
@@ -419,7 +420,7 @@ func (c *Core) tickRoute() {
 	for _, q := range due {
 		switch {
 		case q.ended:
-		case q.retryAt > c.now.Mono:
+		case q.retryAt > c.now.Mono && q.place.news <= q.putOff:
 			r.retries = append(r.retries, q)
 		default:
 			q.waits = false

@@ -34,7 +34,7 @@ type Timing struct {
 	// messages. A node's death is noticed by its connections, not by them. Default 500ms.
 	Heartbeat time.Duration
 	// Lease is how long a replica does not vote against a leader after hearing from it, and after its own start.
-	// Default 300ms.
+	// Default 250ms.
 	Lease time.Duration
 	// Silence is how long a follower goes without a word from a leader whose node is connected before it takes
 	// it for gone. Default 2.5s; several heartbeats.
@@ -50,7 +50,7 @@ func (t Timing) withDefaults() Timing {
 		}
 	}
 	set(&t.Heartbeat, 500*time.Millisecond)
-	set(&t.Lease, 300*time.Millisecond)
+	set(&t.Lease, 250*time.Millisecond)
 	set(&t.Silence, 2500*time.Millisecond)
 	set(&t.Stagger, 50*time.Millisecond)
 	return t

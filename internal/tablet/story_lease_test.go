@@ -38,7 +38,7 @@ func (n *node) hasLease() bool { return n.mono() < n.group.LeaseEnd(n.mono()) }
 func TestReadsUnderALeaseAskNobody(t *testing.T) {
 	w, _ := leased(t, 1)
 	l := w.nodes[0]
-	w.until("a new lease was given", func() bool { return l.group.LeaseEnd(l.mono())-l.mono() > 250*time.Millisecond })
+	w.until("a new lease was given", func() bool { return l.group.LeaseEnd(l.mono())-l.mono() > 200*time.Millisecond })
 	before := w.sent
 	for range 1000 {
 		if got := l.read("a"); got.done != 1 || got.reply != "$3\r\nold\r\n" {
@@ -191,7 +191,7 @@ func TestALateAnswerGivesAnOldLease(t *testing.T) {
 		l := w.nodes[0]
 		w.hold = func(_, to int, m *message) time.Duration {
 			if to == 0 && (m.GetType() == pb.MsgAppResp || m.GetType() == pb.MsgHeartbeatResp) {
-				return 270 * time.Millisecond
+				return 220 * time.Millisecond
 			}
 			return 0
 		}
