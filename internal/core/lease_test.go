@@ -129,7 +129,7 @@ func TestGateClosesBeforeATransfer(t *testing.T) {
 // When the node that leads a key dies, the key can be written again well within half a second: its lease has to run out,
 // the next in line is elected, and what waited is tried again as soon as that is known. Keys that others lead feel nothing.
 func TestWritesAfterALeadersDeath(t *testing.T) {
-	for seed := range uint64(4) {
+	for seed := range uint64(*worlds) {
 		w := newRing(t, 330+seed, 3)
 		victim := w.nodes[w.rng.IntN(3)]
 		led := map[uint32]bool{}
@@ -166,11 +166,12 @@ func TestWritesAfterALeadersDeath(t *testing.T) {
 			led[tab] = w.leader(tab) == victim
 			next(tab)
 		}
-		w.run(2 * time.Second)
+		w.run(time.Second)
 		clear(gap)
 		w.kill(victim, nil)
-		w.run(5 * time.Second)
+		w.run(2 * time.Second)
 		stopped = true
+		t.Logf("seed %d: %v", seed, gap)
 		for tab, longest := range gap {
 			switch {
 			case led[tab] && longest > 350*time.Millisecond:
