@@ -80,6 +80,14 @@ fmt: ## formats the code
 fuzz: ## every fuzz target for FUZZTIME (20s)
 	@tools/fuzz.sh $(FUZZTIME)
 
+.PHONY: world
+world: build ## whole nodes under faults in virtual time, from seeds (ARGS='--seed 1 --seeds 100')
+	bin/quordsim world $(ARGS)
+
+.PHONY: mutants
+mutants: ## breaks the product on purpose, and asks the seeded world how soon it notices
+	cd test && go run ./mutants $(ARGS)
+
 .PHONY: bench
 bench: build ## Quord beside redis-server and etcd in one run; writes bench-results/
 	@tools/debian-packages.sh redis-server=redis-server redis-cli=redis-tools etcd=etcd-server
