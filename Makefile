@@ -28,7 +28,7 @@ run: build ## starts a ring of three on loopback (more: make run ARGS='--nodes 5
 	@exec bin/quord dev $(ARGS)
 
 .PHONY: test
-test: packages lint race purego sim e2e ## everything: lint, unit tests under the race detector, without cgo, end to end, faults
+test: packages lint race worlds purego sim e2e ## everything: lint, unit tests under the race detector, without cgo, end to end, faults
 	@$(MAKE) --no-print-directory chaos ARGS='--duration 4m --seed $(CHAOS_SEED)'
 	@echo "test: everything passed"
 
@@ -79,6 +79,11 @@ fmt: ## formats the code
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (20s)
 	@tools/fuzz.sh $(FUZZTIME)
+
+# Without the race detector, which has nothing to find in a world of one goroutine and takes ten times as long.
+.PHONY: worlds
+worlds:
+	go test -timeout 10m ./internal/sim -run Worlds -seeds 16
 
 .PHONY: world
 world: build ## whole nodes under faults in virtual time, from seeds (ARGS='--seed 1 --seeds 100')

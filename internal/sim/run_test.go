@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	seeds     = flag.Int("seeds", 10, "how many worlds to run")
+	seeds     = flag.Int("seeds", 2, "how many worlds to run")
 	firstSeed = flag.Uint64("seed", 1, "the first seed")
 	minutes   = flag.Float64("minutes", 1, "for how long faults happen in each, in virtual minutes")
 )
