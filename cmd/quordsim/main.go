@@ -90,7 +90,7 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		a.world(),
-		a.paths(), a.load(), a.failures(), a.churn(), a.balance(), a.join(),
+		a.paths(), a.load(), a.failures(), a.churn(), a.stretch(), a.balance(), a.join(),
 		a.invariants(),
 		a.version(),
 	)

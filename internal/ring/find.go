@@ -334,7 +334,7 @@ func (r *Ring) end(l *lookup, t Token, successors []Token, err error) {
 	case why == forMerge:
 		r.placed(m, t, through, err)
 	case why == forFinger && err == nil && m.phase == Member && t.ID != m.id:
-		r.setFinger(m, finger, t, successors)
+		r.chooseFinger(m, finger, t, successors)
 	}
 }
 

@@ -29,7 +29,7 @@ func (r *Ring) Finger(id ID, i int) (Token, bool) {
 // fixNextFinger renews one finger of one token, in turn; at most one such lookup is in flight (ToN 2003,
 // figure 6: fix_fingers).
 func (r *Ring) fixNextFinger() {
-	if r.lookups.fixing {
+	if r.lookups.fixing || r.choice.waiting > 0 {
 		return
 	}
 	for range r.members {
@@ -57,7 +57,7 @@ func (r *Ring) fixFinger(m *member) {
 	m.nextFix++
 	ideal := r.space.AddPower(m.id, exponent)
 	if run := r.covered(ideal); run != nil {
-		r.setFinger(m, exponent, run[0], run[1:])
+		r.chooseFinger(m, exponent, run[0], run[1:])
 		return
 	}
 	r.findFinger(m, ideal, exponent)

@@ -176,6 +176,9 @@ func (r *Ring) onQuestion(from ident.NodeID, msg *Message) {
 
 // onAnswer takes the answer to m's question, if it still waits for it.
 func (r *Ring) onAnswer(from ident.NodeID, msg *Message) {
+	if r.probed(from, msg) {
+		return
+	}
 	m := r.member(msg.To)
 	if m == nil || m.op == idle || m.seq != msg.Seq || m.peer != (Token{ID: msg.From, Node: from}) {
 		return

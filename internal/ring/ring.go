@@ -31,6 +31,7 @@ type Ring struct {
 	table   table
 	health  health
 	lookups lookups
+	choice  choice
 
 	local   []Message // for this node's own tokens, delivered before a call returns
 	scratch []Token
@@ -172,6 +173,9 @@ func (r *Ring) Tick(now time.Duration) {
 	}
 	if fix {
 		r.fixNextFinger()
+	}
+	if r.choice.waiting > 0 && r.choice.deadline <= now {
+		r.decide()
 	}
 	r.tickLookups()
 	r.tickMerge()
