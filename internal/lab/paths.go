@@ -33,7 +33,18 @@ type Paths struct {
 type PathsResult struct {
 	Nodes int    `json:"nodes"`
 	Hops  Spread `json:"hops"`
+
+	Known float64 `json:"-"` // other nodes that a node knows, in the mean
 }
+
+// PathsRing is what one ring gave.
+type PathsRing struct {
+	Hops  Counts
+	Known Counts // of a sample of nodes, how many others each knows: its state
+}
+
+// knownSample is of how many nodes of a ring the state is counted.
+const knownSample = 500
 
 // Validate says which choice makes no sense.
 func (p Paths) Validate() error {
@@ -74,18 +85,18 @@ func (p Paths) Counted() string {
 }
 
 // Run measures one ring.
-func (p Paths) Run(n int) (Counts, error) {
+func (p Paths) Run(n int) (PathsRing, error) {
+	var out PathsRing
 	rng := random(p.Seed, n)
 	at, err := p.Preset.places(p.Nodes, p.Tokens, rng)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
 	w, standing := &world{}, len(at)
 	c, err := w.settle(p.Preset.config(p.Successors), at, rng, nil)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
-	var hops Counts
 	var asked []int
 	w.spied = func(_, to int, m *ring.Message) {
 		if m.Kind == ring.Find || m.Kind == ring.Forward {
@@ -99,23 +110,26 @@ func (p Paths) Run(n int) (Counts, error) {
 		asked = append(asked[:0], asker)
 		if p.fig10() && want.Node == nodeID(asker) {
 			if asker, err = w.stranger(asker, p.Preset.config(p.Successors)); err != nil {
-				return nil, err
+				return out, err
 			}
 		}
 		res, err := w.lookup(asker, target, p.Mode)
 		if err != nil {
-			return nil, err
+			return out, err
 		}
 		if res.Err != nil || res.Owner != want {
-			return nil, fmt.Errorf("the lookup of %v ended at %v (%w), the owner is %v", target.Short(), res.Owner, res.Err, want)
+			return out, fmt.Errorf("the lookup of %v ended at %v (%w), the owner is %v", target.Short(), res.Owner, res.Err, want)
 		}
 		if p.fig10() {
-			hops.Add(w.traversed(at, asked, target, want))
+			out.Hops.Add(w.traversed(at, asked, target, want))
 		} else {
-			hops.Add(res.Hops)
+			out.Hops.Add(res.Hops)
 		}
 	}
-	return hops, nil
+	for range min(knownSample, standing) {
+		out.Known.Add(len(w.rings[rng.IntN(standing)].Known()))
+	}
+	return out, nil
 }
 
 // traversed returns how many of the nodes asked, which hold one token each and stand at at, there are up to the first whose fingers
@@ -164,10 +178,11 @@ func (w *world) stranger(n int, cfg ring.Config) (int, error) {
 }
 
 // Result sums rings up.
-func (p Paths) Result(rings []Counts) PathsResult {
-	var hops Counts
-	for _, c := range rings {
-		hops.Merge(c)
+func (p Paths) Result(rings []PathsRing) PathsResult {
+	var sum PathsRing
+	for _, r := range rings {
+		sum.Hops.Merge(r.Hops)
+		sum.Known.Merge(r.Known)
 	}
-	return PathsResult{Nodes: p.Nodes, Hops: hops.Spread()}
+	return PathsResult{Nodes: p.Nodes, Hops: sum.Hops.Spread(), Known: sum.Known.Mean()}
 }
