@@ -55,6 +55,10 @@ purego:
 sim: ## the papers' figures from the production ring, small; the whole: make sim-full
 	go test -timeout 10m ./internal/lab -args -scale 4
 
+.PHONY: sim-full
+sim-full: build ## the papers' figures at full size into doc/figures/, with their tables; takes hours
+	tools/sim-full.sh
+
 .PHONY: e2e
 e2e: packages ## end to end: real processes, real clients, kill -9
 	go -C test test -timeout 15m ./...

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The papers' figures at full size, from the production ring: draws doc/figures/ and prints the tables of doc/paper.md.
-# Takes hours of CPU with what follows the word "long", and well under one without. tools/sim-full.sh [DIRECTORY]
+# tools/sim-full.sh [DIRECTORY]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=${1:-doc/figures}
@@ -19,6 +19,11 @@ run load --tokens 1,2,5,10,20 --rings 3 --svg "$out/load-tokens.svg"
 run failures --fail 0,0.1,0.3,0.5 --lookups 2000 --svg "$out/failures.svg"
 run churn --rate 0.05,0.1,0.2,0.25,0.35,0.4 --svg "$out/churn.svg"
 run churn --preset quord --rate 0.01
+run stretch --proximity 1,2,4,8,16 --rings 1 --svg "$out/stretch.svg"
+run stretch --proximity 1,2,4,8,16 --rings 1 --mode recursive --svg "$out/stretch-recursive.svg"
+run stretch --preset quord --proximity 1,2,4,8,16 --rings 1
+run stretch --preset quord --proximity 1,2,4,8,16 --rings 1 --mode recursive
+run paths --nodes 100,1000,10000,100000,1000000 --rings 1 --lookups 2000 --state --svg "$out/scale.svg"
 run balance --tokens 16,32,64,128,256,512 --svg "$out/balance.svg"
 run balance --preset quord --rings 10
 run join --nodes 16,32,64,128,256,512 --rings 10 --svg "$out/join.svg"
