@@ -55,7 +55,8 @@ type act struct {
 }
 
 const (
-	actJoin uint8 = iota
+	actJoin    uint8 = iota
+	actJoinToo       // so that as many come as go
 	actDie
 	actDieLoudly
 	actLeave
@@ -63,7 +64,7 @@ const (
 	actKinds
 )
 
-var actNames = [actKinds]string{"join", "death", "death that connections tell", "departure", "return"}
+var actNames = [actKinds]string{"join", "join", "death", "death that connections tell", "departure", "return"}
 
 // restAfterDeath is how long a machine stays away at least: longer than a step may wait for its former life, so that
 // each step is over as if it had happened at one moment.
@@ -209,7 +210,7 @@ func (w *seededWorld) look(n int) {
 	}
 }
 
-// pending returns the lists that answers under way will make, if they are adopted.
+// pending returns the lists that answers under way will make, if they are adopted: whole, or cut to r entries.
 func (w *seededWorld) pending() (chains []chain) {
 	for _, e := range w.events {
 		if e.letter == clockless {
@@ -223,14 +224,20 @@ func (w *seededWorld) pending() (chains []chain) {
 			if _, member := w.ledger.lists[head]; member {
 				list = append([]ring.Token{{ID: l.msg.From, Node: nodeID(l.from)}}, list...)
 			}
-			chains = append(chains, chain{head, upTo(head.ID, list)})
+			chains = append(chains, w.adopted(head, list)...)
 		case ring.Leave:
 			if len(l.msg.List) > 0 {
-				chains = append(chains, chain{head, upTo(head.ID, l.msg.List)})
+				chains = append(chains, w.adopted(head, l.msg.List)...)
 			}
 		}
 	}
 	return chains
+}
+
+// adopted returns what may become of a list that is about to be taken.
+func (w *seededWorld) adopted(head ring.Token, list []ring.Token) []chain {
+	list = upTo(head.ID, list)
+	return []chain{{head, list}, {head, list[:min(len(list), w.Successors)]}}
 }
 
 // upTo cuts a list where it would pass the token at id.
@@ -259,7 +266,7 @@ func (w *seededWorld) try(a act) error {
 	}
 	n := living[a.draw%uint64(len(living))]
 	switch a.kind {
-	case actJoin, actReturn:
+	case actJoin, actJoinToo, actReturn:
 		if len(living) >= w.Nodes || a.kind == actReturn && len(resting) == 0 {
 			return nil
 		}
