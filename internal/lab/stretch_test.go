@@ -29,8 +29,9 @@ func TestToNTableIV(t *testing.T) {
 	}
 }
 
-// Proximity in the production ring: rings that begin with plain fingers ping the candidates and come to choose what
-// they would choose if they knew all round trips. Without that, every lookup of a wide ring pays for far fingers.
+// Proximity in the production ring: rings that begin with plain fingers ping the candidates and come to choose near
+// ones. A finger is kept while none is half as far, for measurements vary; so near means at most twice as far as the
+// nearest. Without that, every lookup of a wide ring pays for far fingers.
 func TestRingsMeasureAndChooseNearFingers(t *testing.T) {
 	s := Stretch{Nodes: 64, Proximity: 8, Lookups: 1, Live: true, Seed: 3}
 	if err := s.Validate(); err != nil {
@@ -53,7 +54,11 @@ func TestRingsMeasureAndChooseNearFingers(t *testing.T) {
 			want := c.state(i, &cfg, where.rtt).Fingers
 			got := w.rings[number(token.Node)].State().Tokens[0].Fingers
 			for k, f := range want {
-				if all++; k < len(got) && got[k] == f {
+				if f.IsZero() {
+					continue
+				}
+				all++
+				if k < len(got) && !got[k].IsZero() && where.rtt(token.Node, got[k].Node) <= 2*where.rtt(token.Node, f.Node) {
 					right++
 				}
 			}
@@ -64,8 +69,8 @@ func TestRingsMeasureAndChooseNearFingers(t *testing.T) {
 	for w.step(40 * time.Second) {
 	}
 	right, _ := count()
-	t.Logf("of %d fingers %d were the nearest at first, %d after 40 s", all, before, right)
-	if before > all*2/3 || right < all*85/100 {
-		t.Errorf("of %d fingers %d were the nearest at first, %d after 40 s", all, before, right)
+	t.Logf("of %d fingers %d were near at first, %d after 40 s", all, before, right)
+	if before > all*3/4 || right < all*9/10 {
+		t.Errorf("of %d fingers %d were near at first, %d after 40 s", all, before, right)
 	}
 }
