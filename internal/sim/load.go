@@ -30,7 +30,6 @@ type load struct {
 	since     time.Duration // failed counts those that began after it
 	failed    int
 	direct    int // reads that a session answered by itself
-	slowest   time.Duration
 }
 
 // client is connected to one node at a time; what it asks it to do, it waits for.

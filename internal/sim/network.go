@@ -251,10 +251,7 @@ func (n *network) troubled() bool {
 			return true
 		}
 	}
-	if len(n.slowTo) > 0 {
-		return true
-	}
-	return false
+	return len(n.slowTo) > 0
 }
 
 // split cuts the machines of one side off from all others, in both directions, and returns what ends that.

@@ -27,9 +27,6 @@ func (w *World) running() []*Machine {
 	return slices.DeleteFunc(slices.Clone(w.machines), func(m *Machine) bool { return m.proc == nil })
 }
 
-// settled reports whether the running nodes are one healthy cluster.
-func (w *World) settled() bool { return w.unsettled() == "" }
-
 // unsettled says what is not as it should be in the end, "" where all is: every node that runs is up, the ring is one
 // and in order, each tablet lies where that ring wants it, led by its first target, and nowhere else.
 func (w *World) unsettled() string {

@@ -153,7 +153,7 @@ func (s *Story) do(f []string) (string, error) {
 		return s.let(f)
 	case "ask":
 		if len(f) < 5 {
-			return "", errors.New("want: ask NAME N COMMAND KEY ...")
+			return "", errors.New("want: ask NAME N COMMAND KEY and what else it takes")
 		}
 		m, err := s.machine(f[2])
 		if err == nil {
