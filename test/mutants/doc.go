@@ -11,5 +11,5 @@
 //	make mutants ARGS='-run lease'     only those whose file is named like that
 //	make mutants ARGS='-record'        writes the seed that was found into the file
 //
-// The test of this package replays the recorded seed of each, and checks that the sound product passes it.
+// The test of this package replays the recorded seed of each, or one of the few after it, and checks that the sound product passes it.
 package main
