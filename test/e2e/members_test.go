@@ -84,7 +84,7 @@ func TestReplace(t *testing.T) {
 	must(t, err)
 	must(t, fresh.Start())
 	must(t, fresh.WaitReady(ctx))
-	_, err = c.WaitStatus(ctx, c.Nodes[0], func(s admin.Status) bool { return s.Nodes.Down == 1 })
+	_, err = c.WaitStatus(ctx, fresh, func(s admin.Status) bool { return s.Nodes.Down == 1 }) // it is asked, so it has to know
 	must(t, err)
 	verb(t, c, fresh, 0, "replace", dead)
 	healthy(t, c, fresh, 3, time.Minute)
