@@ -57,7 +57,8 @@ func (k *keeper) close(wedged <-chan struct{}) {
 	}
 }
 
-// keep takes checkpoints while there is reason to, and prepares files for the journal, until the store is closed.
+// keep takes checkpoints while there is reason to, and prepares files for the journal, until the store is closed. Nobody waits
+// for its errors: they make the store fail, and whoever uses it next is told.
 func (s *Store) keep() {
 	defer close(s.keeper.done)
 	for range s.keeper.wake {

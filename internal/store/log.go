@@ -78,7 +78,7 @@ func (g *group) capture() groupCapture {
 	return groupCapture{group: g, now: g.now, exists: g.exists, tail: g.tail, stored: g.stored}
 }
 
-// fill puts into b what makes Pebble show the group.
+// fill puts into b what makes Pebble show the group. Batch methods answer errors only to indexed batches.
 func (c *groupCapture) fill(b *pebble.Batch) {
 	id := c.now.ID
 	live := c.live()

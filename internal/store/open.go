@@ -159,7 +159,7 @@ func makeDir(fs vfs.FS, dir string) error {
 	if err := fs.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	return syncDir(fs, parent)
+	return journal.SyncDir(fs, parent)
 }
 
 func lock(fs vfs.FS, dir string) (*pebble.Lock, error) {
@@ -259,7 +259,7 @@ func writeFormat(fs vfs.FS, dir string) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", newMark, err)
 	}
-	return syncDir(fs, dir)
+	return journal.SyncDir(fs, dir)
 }
 
 // markReady says, durably, that there is a database, and that one must be there from now on.
@@ -267,15 +267,7 @@ func markReady(fs vfs.FS, dir string) error {
 	if err := fs.Rename(fs.PathJoin(dir, newMark), fs.PathJoin(dir, formatFile)); err != nil {
 		return err
 	}
-	return syncDir(fs, dir)
-}
-
-func syncDir(fs vfs.FS, dir string) error {
-	d, err := fs.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return journal.SyncDir(fs, dir)
 }
 
 // explainOpen says what Pebble's answer means to an operator.

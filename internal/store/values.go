@@ -15,19 +15,19 @@ import (
 //
 //	Invariant: an entry that is not pending holds what Pebble shows for its key at this moment.
 //
-// Writer (one at a time): begin marks the entries of all keys of the Write as pending, under the locks of their
+// Writer (one at a time, a checkpoint): begin marks the entries of all keys that it writes as pending, under the locks of their
 // shards, and makes the version of each key's stripe odd; then Pebble commits; then end lifts the marks from entries,
 // which by now hold the committed values, and makes the versions even. So from before the commit until after it,
-// readers of these keys miss and ask Pebble itself. Between commit and end no other Write commits, so what end
+// readers of these keys miss and ask Pebble itself. Between commit and end no other checkpoint commits, so what end
 // uncovers is what Pebble shows.
 //
 // Reader: a miss notes the version of the key's stripe, reads Pebble, and may insert what it read only when that
 // version is even and unchanged, under the shard's lock. Then no Write of that stripe was under way at any moment
-// between the two, so Pebble still shows what was read; and a Write that begins later finds the entry and marks it.
+// between the two, so Pebble still shows what was read; and one that begins later finds the entry and marks it.
 //
-// A Write with a DeleteRange does the same with one version for all keys (ranges), made odd before the entries in the
+// A checkpoint with a DeleteRange does the same with one version for all keys (ranges), made odd before the entries in the
 // range are removed from shard after shard: an insertion that was checked before is found by the removal, one that
-// is checked after is refused. Such a Write leaves nothing of its own in the cache.
+// is checked after is refused. What the ops set after the range is pending until the end, as all else.
 //
 // Bounds: each shard keeps to its share of the bytes, by CLOCK (a new entry has no second chance until it was hit, so
 // a scan of cold keys does not push out hot ones); values above maxCachedValue are not kept.

@@ -193,7 +193,7 @@ func (j *Journal) begin(first uint64) error {
 	if _, err := f.Write(encodeHeader(number, first)); err != nil {
 		return j.fail("write", err)
 	}
-	if err := syncDir(j.cfg.FS, j.cfg.Dir); err != nil {
+	if err := SyncDir(j.cfg.FS, j.cfg.Dir); err != nil {
 		return j.fail("sync the directory", err)
 	}
 	j.written = headerLen

@@ -84,10 +84,11 @@ func (j *Journal) makeDir() error {
 	if err := j.cfg.FS.MkdirAll(j.cfg.Dir, 0o700); err != nil {
 		return err
 	}
-	return syncDir(j.cfg.FS, j.cfg.FS.PathDir(j.cfg.Dir))
+	return SyncDir(j.cfg.FS, j.cfg.FS.PathDir(j.cfg.Dir))
 }
 
-func syncDir(fs vfs.FS, dir string) error {
+// SyncDir makes the names in a directory durable.
+func SyncDir(fs vfs.FS, dir string) error {
 	d, err := fs.OpenDir(dir)
 	if err != nil {
 		return err
