@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/quorddb/quord/test/cluster"
+	"github.com/quorddb/quord/test/workload"
 )
 
 // A node with a small disk has a file system of its own in memory. It is mounted where nobody else sees it: the driver
@@ -137,7 +138,7 @@ func fullDisk(ctx context.Context, r *round, rng *rand.Rand) error {
 		if err := fill(r.small[n], free); err != nil {
 			return err
 		}
-		if err := hold(ctx, between(rng, 2*time.Second, 6*time.Second)); err != nil {
+		if err := workload.Rest(ctx, between(rng, 2*time.Second, 6*time.Second)); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/quorddb/quord/test/cluster"
 	"github.com/quorddb/quord/test/links"
+	"github.com/quorddb/quord/test/workload"
 )
 
 // cutFor draws how long a partition lasts: mostly seconds, about as long as suspicions take, and now and then so long
@@ -59,7 +60,7 @@ func isolated(ctx context.Context, r *round, rng *rand.Rand, count int, d time.D
 	others := r.others(victims)
 	r.say("           between %s and %s, %s: %s", names(victims), names(others), d.Round(100*time.Millisecond), l)
 	do(victims, others, l)
-	err = hold(ctx, d)
+	err = workload.Rest(ctx, d)
 	do(victims, others, links.Link{})
 	return err
 }
@@ -110,9 +111,9 @@ func flap(ctx context.Context, r *round, rng *rand.Rand) error {
 	others := r.others(victims)
 	for range 4 + rng.IntN(5) {
 		r.apart(victims, others, links.Link{Cut: true})
-		err = hold(ctx, between(rng, 50*time.Millisecond, 1500*time.Millisecond))
+		err = workload.Rest(ctx, between(rng, 50*time.Millisecond, 1500*time.Millisecond))
 		r.apart(victims, others, links.Link{})
-		if err = errors.Join(err, hold(ctx, between(rng, 50*time.Millisecond, 800*time.Millisecond))); err != nil {
+		if err = errors.Join(err, workload.Rest(ctx, between(rng, 50*time.Millisecond, 800*time.Millisecond))); err != nil {
 			return err
 		}
 	}
@@ -149,7 +150,7 @@ func everywhere(ctx context.Context, r *round, l links.Link, d time.Duration, me
 func slowAll(ctx context.Context, r *round, rng *rand.Rand) error {
 	l := late(rng)
 	d := between(rng, 3*time.Second, 8*time.Second)
-	return everywhere(ctx, r, l, d, func() error { return hold(ctx, d) })
+	return everywhere(ctx, r, l, d, func() error { return workload.Rest(ctx, d) })
 }
 
 // loss makes TCP do what it does when packets are lost: it sends again later, and now and then gives up.
@@ -159,6 +160,6 @@ func loss(ctx context.Context, r *round, rng *rand.Rand) error {
 		members := r.others(nil)
 		i := rng.Perm(len(members))
 		r.net.Break(members[i[0]].Name, members[i[1]].Name)
-		return hold(ctx, between(rng, 200*time.Millisecond, 2*time.Second))
+		return workload.Rest(ctx, between(rng, 200*time.Millisecond, 2*time.Second))
 	})
 }

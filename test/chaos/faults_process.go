@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/quorddb/quord/test/workload"
 )
 
 func kill(ctx context.Context, r *round, rng *rand.Rand) error {
@@ -25,7 +27,7 @@ func kill(ctx context.Context, r *round, rng *rand.Rand) error {
 	if err := r.kill(n); err != nil {
 		return err
 	}
-	if err := hold(ctx, between(rng, gapSpan, gapSpan+5*time.Second)); err != nil {
+	if err := workload.Rest(ctx, between(rng, gapSpan, gapSpan+5*time.Second)); err != nil {
 		return err
 	}
 	r.noteGap(n, led, begun)
@@ -42,7 +44,7 @@ func killTwo(ctx context.Context, r *round, rng *rand.Rand) error {
 		if err := r.kill(n); err != nil {
 			return err
 		}
-		if err := hold(ctx, between(rng, 0, 2*time.Second)); err != nil {
+		if err := workload.Rest(ctx, between(rng, 0, 2*time.Second)); err != nil {
 			return err
 		}
 	}
@@ -50,7 +52,7 @@ func killTwo(ctx context.Context, r *round, rng *rand.Rand) error {
 		if err := r.launch(n); err != nil {
 			return err
 		}
-		if err := hold(ctx, between(rng, 0, 2*time.Second)); err != nil {
+		if err := workload.Rest(ctx, between(rng, 0, 2*time.Second)); err != nil {
 			return err
 		}
 	}
@@ -120,7 +122,7 @@ func pause(ctx context.Context, r *round, rng *rand.Rand, d time.Duration) error
 	if err := victims[0].Pause(); err != nil {
 		return err
 	}
-	return errors.Join(hold(ctx, d), victims[0].Resume())
+	return errors.Join(workload.Rest(ctx, d), victims[0].Resume())
 }
 
 // clock shifts the clock of one node; while it is off, it jumps once more. It is one node only, because a tablet's time
@@ -140,7 +142,7 @@ func clock(ctx context.Context, r *round, rng *rand.Rand) error {
 		}
 		r.say("           %s: its clock is off by %s", n.Name, by.Round(time.Second))
 		errs = append(errs, r.shift(n, by))
-		errs = append(errs, hold(ctx, between(rng, 2*time.Second, 4*time.Second)))
+		errs = append(errs, workload.Rest(ctx, between(rng, 2*time.Second, 4*time.Second)))
 	}
 	return errors.Join(append(errs, r.shift(n, 0))...)
 }

@@ -228,7 +228,7 @@ func (r *round) useAndHarm(ctx context.Context, rng *rand.Rand, kinds []*fault, 
 
 // compare ends all nodes, some time after the last write, and compares what their disks hold.
 func (r *round) compare(ctx context.Context) error {
-	if err := hold(ctx, quiet); err != nil {
+	if err := workload.Rest(ctx, quiet); err != nil {
 		return err
 	}
 	// What was applied last is durable with the next synced write of the same node, whatever tablet that is for.

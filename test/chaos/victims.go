@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -108,18 +107,6 @@ func (r *round) part(n *cluster.Node) {
 	defer r.mu.Unlock()
 	r.members = slices.DeleteFunc(r.members, func(m *cluster.Node) bool { return m == n })
 	_, _ = r.all.Remove(n.Addr), r.calm.Remove(n.Addr)
-}
-
-// hold lets a fault last: a span of time is what is tested here, not a wait for something.
-func hold(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // between draws a span of time.

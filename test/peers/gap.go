@@ -76,12 +76,12 @@ func measureGap(ctx context.Context, c *cluster.Cluster, victim, through *cluste
 		wg.Go(func() { longest[i] = probe(running, client, key) })
 	}
 	// Two spans of time are part of what is measured, not a wait for something.
-	err = span(ctx, probeBefore)
+	err = workload.Rest(ctx, probeBefore)
 	if err == nil {
 		err = victim.Kill()
 	}
 	if err == nil {
-		err = span(ctx, probeAfter)
+		err = workload.Rest(ctx, probeAfter)
 	}
 	stop()
 	wg.Wait()
@@ -136,19 +136,7 @@ func probe(ctx context.Context, client *redis.Client, key string) (longest time.
 			now := time.Now()
 			longest, last = max(longest, now.Sub(last)), now
 		}
-		_ = span(ctx, probePause) // the loop sees the end itself
+		_ = workload.Rest(ctx, probePause) // the loop sees the end itself
 	}
 	return max(longest, time.Since(last))
-}
-
-// span lets time pass.
-func span(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

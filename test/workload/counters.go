@@ -74,7 +74,7 @@ func (c *Counters) Run(ctx context.Context, workers int) error {
 			for ctx.Err() == nil {
 				c.step(ctx)
 				if c.Pause > 0 {
-					rest(ctx, c.Pause)
+					_ = Rest(ctx, c.Pause) // the loop sees the end itself
 				}
 			}
 		})
@@ -95,7 +95,7 @@ func (c *Counters) step(ctx context.Context) {
 		} else if outcome == Unexpected {
 			c.complain(fmt.Errorf("GET %s: %w", one.key, err))
 		} else {
-			rest(ctx, backoff)
+			_ = Rest(ctx, backoff) // the loop sees the end itself
 		}
 		return
 	}
@@ -105,10 +105,10 @@ func (c *Counters) step(ctx context.Context) {
 		c.complain(one.incremented(v, floor))
 	case NotApplied:
 		one.count(&one.refused)
-		rest(ctx, backoff)
+		_ = Rest(ctx, backoff) // the loop sees the end itself
 	case Unknown:
 		one.count(&one.unknown)
-		rest(ctx, backoff)
+		_ = Rest(ctx, backoff) // the loop sees the end itself
 	case Unexpected:
 		c.complain(fmt.Errorf("INCR %s: %w", one.key, err))
 	}
@@ -213,13 +213,15 @@ func (c *Counters) complain(err error) {
 	}
 }
 
-// rest waits for a while or for the end of ctx.
-func rest(ctx context.Context, d time.Duration) {
+// Rest lets a span of time pass. It returns why ctx ended, when that came first.
+func Rest(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return nil
 	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 
@@ -230,6 +232,6 @@ func retry(ctx context.Context, do func() error) error {
 		if outcome := OutcomeOf(err); outcome == Done || outcome == Unexpected || ctx.Err() != nil {
 			return err
 		}
-		rest(ctx, backoff)
+		_ = Rest(ctx, backoff) // the loop sees the end itself
 	}
 }

@@ -73,9 +73,9 @@ func (h *History) Run(ctx context.Context, clients int) error {
 			for ctx.Err() == nil {
 				if !h.step(ctx, id, place) {
 					place++
-					rest(ctx, backoff)
+					_ = Rest(ctx, backoff) // the loop sees the end itself
 				} else if h.Pause > 0 {
-					rest(ctx, h.Pause)
+					_ = Rest(ctx, h.Pause) // the loop sees the end itself
 				}
 			}
 		})
@@ -229,7 +229,7 @@ func (h *History) ReadAll(ctx context.Context, workers int) error {
 			if ctx.Err() != nil {
 				return fmt.Errorf("read %s at the end: %w", key, context.Cause(ctx))
 			}
-			rest(ctx, backoff)
+			_ = Rest(ctx, backoff) // the loop sees the end itself
 		}
 	})
 }

@@ -30,7 +30,7 @@ func (l *Ledger) Run(ctx context.Context, clients int, pause time.Duration) {
 	var wg sync.WaitGroup
 	for id := range clients {
 		wg.Go(func() {
-			for place := id; ctx.Err() == nil; rest(ctx, pause) {
+			for place := id; ctx.Err() == nil; _ = Rest(ctx, pause) { // which sees the end itself
 				key := l.next()
 				client, _ := l.nodes.At(place)
 				if client.SetNX(context.WithoutCancel(ctx), key, entry(key), 0).Err() != nil {

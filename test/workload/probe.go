@@ -29,7 +29,7 @@ func (p *Probes) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for i, key := range p.Keys {
 		wg.Go(func() {
-			for place := i; ctx.Err() == nil; rest(ctx, p.pause) {
+			for place := i; ctx.Err() == nil; _ = Rest(ctx, p.pause) { // which sees the end itself
 				client, _ := p.nodes.At(place)
 				if client.Set(ctx, key, "x", 0).Err() != nil {
 					place++
