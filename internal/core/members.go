@@ -110,7 +110,7 @@ func (c *Core) PeerUp(id ident.NodeID, boot, begun uint64, wall int64, inCluster
 		c.nodeLost(id)
 	}
 	p.up, p.boot, p.begun, p.since, p.heard = true, boot, begun, c.now.Mono, 0
-	c.wakeAll(id)
+	c.nodeBack(id)
 	p.pulse = wire.Pulse{Wall: wall}
 	if wall != 0 {
 		p.heard = c.now.Mono
@@ -167,15 +167,11 @@ func (c *Core) leaderLost(p *place, id ident.NodeID) {
 	}
 }
 
-// wakeAll wakes the groups that this node leads and that have a replica on a node, for that node is back and may have
-// missed anything.
-func (c *Core) wakeAll(id ident.NodeID) {
+// nodeBack tells the groups that have a replica on a node that it is connected again, for it may have missed anything.
+func (c *Core) nodeBack(id ident.NodeID) {
 	for _, p := range append(c.places[:len(c.places):len(c.places)], c.system) {
-		if p.group == nil || !p.group.Leading() {
-			continue
-		}
-		if _, ok := p.group.Descriptor().Find(id); ok {
-			p.group.Wake(c.now.Mono)
+		if p.group != nil && p.group.NodeBack(c.now.Mono, id, c.rank(p.group)) {
+			c.alarms.set(p, c.now.Mono)
 			c.touch(p)
 		}
 	}

@@ -17,13 +17,30 @@ type election struct {
 	lastHeard  time.Duration // from the leader of the current term or a later one
 	everHeard  bool
 	campaignAt time.Duration // 0: no campaign is due
+	campaigns  int           // of this replica since it last knew a leader
 	beatAt     time.Duration // a leader's next heartbeat
 }
 
 func (e *election) start(now time.Duration) { e.started = now }
 
 func (e *election) heard(now time.Duration) {
-	e.lastHeard, e.everHeard, e.campaignAt = now, true, 0
+	e.lastHeard, e.everHeard, e.campaignAt, e.campaigns = now, true, 0, 0
+}
+
+// maxDoublings bounds the time that a candidate waits for an answer: that many times twice a lease.
+const maxDoublings = 4
+
+// patience is how long this replica waits for an election to end before it campaigns, again. It doubles with each
+// campaign, for answers may take longer than a lease where a machine has much to do or a network is slow, and who begins
+// again before they come never gets any; part of it is chance, so that two candidates do not stay in step.
+func (e *election) patience(g *Group) time.Duration {
+	t := &g.cfg.Timing
+	doublings := min(max(e.campaigns-1, 0), maxDoublings)
+	d := t.Lease << doublings
+	if doublings == 0 {
+		return d + g.jitter(t.Stagger)
+	}
+	return d + g.jitter(d)
 }
 
 // forbids reports whether a request for a vote must be ignored: the leader that this replica heard from may count
@@ -90,8 +107,9 @@ func (g *Group) Tick(now time.Duration, rank int, live func(ident.NodeID) bool) 
 	}
 	e.campaignAt = 0
 	if err := g.raft.Campaign(); err == nil {
-		// The next attempt, if nobody wins: later for those further down the line, and never in step.
-		e.campaignAt = now + t.Lease + time.Duration(rank)*t.Stagger + g.jitter(t.Stagger)
+		// The next attempt, if nobody wins: later for those further down the line.
+		e.campaigns++
+		e.campaignAt = now + e.patience(g) + time.Duration(rank)*t.Stagger
 	}
 	return max(e.campaignAt, now+t.Stagger)
 }
@@ -136,6 +154,26 @@ func (g *Group) NodeLost(now time.Duration, node ident.NodeID, rank int) bool {
 	return true
 }
 
+// NodeBack says that there is a connection to a node again, where there was none: a leader looks how things are there, and
+// an election that could not be won may be won now. It reports whether that concerns this group.
+func (g *Group) NodeBack(now time.Duration, node ident.NodeID, rank int) bool {
+	if _, ok := g.head.descriptor.Find(node); !ok {
+		return false
+	}
+	switch e := &g.elect; {
+	case g.leading:
+		g.Wake(now)
+	case e.campaigns > 0:
+		due := e.campaignAt
+		e.campaigns = 0
+		e.schedule(g, now, rank)
+		e.campaignAt = min(e.campaignAt, due)
+	default:
+		return false
+	}
+	return true
+}
+
 func (g *Group) forgetLeader() {
 	if err := g.raft.ForgetLeader(); err == nil {
 		g.leader = 0
@@ -156,6 +194,9 @@ func (g *Group) observe(now time.Duration, rd *raft.Ready) {
 		}
 		g.lease.begin()
 		g.term = hs.GetTerm()
+		if vote := hs.GetVote(); vote != 0 && vote != g.replica && g.elect.campaignAt != 0 {
+			g.elect.campaignAt = max(g.elect.campaignAt, now+g.elect.patience(g)) // time to win for whom it voted for
+		}
 	}
 	if rd.SoftState == nil {
 		return
@@ -165,7 +206,7 @@ func (g *Group) observe(now time.Duration, rd *raft.Ready) {
 	switch {
 	case leading && !g.leading:
 		g.clock.start(g.head.time, now)
-		g.elect.campaignAt = 0
+		g.elect.campaignAt, g.elect.campaigns = 0, 0
 		g.elect.beatAt = now + g.cfg.Timing.Heartbeat
 	case !leading && g.leading:
 		g.leading = false

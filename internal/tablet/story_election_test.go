@@ -28,6 +28,47 @@ func TestElectionAfterTheLeadersDeath(t *testing.T) {
 	}
 }
 
+// An election ends though answers take longer than a lease to come: on a machine with much to do, or a network that
+// is slow. A candidate that begins again before it can have been answered would keep its tablet without a leader for as
+// long as that lasts.
+func TestAnElectionOnASlowNetworkEnds(t *testing.T) {
+	for seed := uint64(1); seed <= 20; seed++ {
+		for _, delay := range []time.Duration{200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond} {
+			w := grown(t, seed, 3, 3)
+			w.pass(3 * time.Second)
+			w.hold = func(int, int, *message) time.Duration {
+				return delay/2 + time.Duration(w.rng.Int64N(int64(delay/2)))
+			}
+			dead := w.now
+			w.nodes[0].crash()
+			w.until("another leads", func() bool { return w.leader() != nil })
+			if took := w.now - dead; took > 20*time.Second {
+				t.Errorf("seed %d, %v from node to node: %v without a leader", seed, delay, took)
+			}
+		}
+	}
+}
+
+// A replica that has long campaigned in vain does so again as soon as another is back: nobody waits for its patience to
+// end when a majority is there.
+func TestAReplicaThatIsBackIsAskedForItsVoteAtOnce(t *testing.T) {
+	for seed := uint64(1); seed <= 20; seed++ {
+		w := grown(t, seed, 3, 3)
+		w.targets = nil
+		w.nodes[2].crash() // it lacks what is written now, so that it cannot be elected
+		w.newClient(0).expect(":1\r\n", "INCR", key("n"))
+		w.until("it is written on both", w.even)
+		w.nodes[0].crash()
+		w.pass(time.Minute)
+		back := w.now
+		w.nodes[2].restart()
+		w.until("there is a leader", func() bool { return w.leader() != nil })
+		if took := w.now - back; took > time.Second {
+			t.Errorf("seed %d: %v after a majority was there again", seed, took)
+		}
+	}
+}
+
 // No replica votes against a leader within a lease of hearing from it, nor within a lease of its own start: else a
 // leader that answers reads under a lease would not be the only one.
 func TestNoVoteWithinALease(t *testing.T) {

@@ -185,11 +185,8 @@ func (n *node) restart() {
 // met says that there is a connection to another node again.
 func (n *node) met(other int) {
 	n.do(func() {
-		if n.group == nil || !n.group.Leading() {
-			return
-		}
-		if _, ok := n.group.Descriptor().Find(nodeID(other)); ok {
-			n.group.Wake(n.mono())
+		if n.group != nil && n.group.NodeBack(n.mono(), nodeID(other), n.rank()) {
+			n.tickAt = n.mono()
 		}
 	})
 }
