@@ -103,7 +103,7 @@ func (r *Ring) setFinger(m *member, exponent int, owner Token, successors []Toke
 	})
 	if m.fingers[k] != best {
 		m.fingers[k] = best
-		r.fingerMoved(best.Node)
+		r.table.spoil()
 	}
 }
 

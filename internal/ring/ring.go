@@ -35,6 +35,7 @@ type Ring struct {
 
 	local   []Message // for this node's own tokens, delivered before a call returns
 	scratch []Token
+	counted []ident.NodeID
 	out     [2]Effects // what Take returned last, and what is being filled
 	filling int
 }

@@ -15,23 +15,14 @@ const alternatives = 8
 // changed, so that answers may show a part of it without copying.
 type table struct {
 	dirty  bool
-	short  bool           // nodes may lack one, or have one too many
-	padded []Token        // up to maxNear-1 tokens from the end, then all tokens, so that runs need not wrap
-	tokens []Token        // padded without its front
-	nodes  []ident.NodeID // the distinct other nodes, in order of their identifiers
+	seen   map[ID]struct{} // for building it
+	padded []Token         // up to maxNear-1 tokens from the end, then all tokens, so that runs need not wrap
+	tokens []Token         // padded without its front
+	nodes  []ident.NodeID  // the distinct other nodes, in order of their identifiers
 }
 
 // spoil says that what the table was made of has changed.
-func (t *table) spoil() { t.dirty, t.short = true, true }
-
-// fingerMoved says that a finger points to a token of node now. That happens all the time, as round trips vary, and
-// mostly among nodes that are known: it makes nobody count them anew.
-func (r *Ring) fingerMoved(node ident.NodeID) {
-	r.table.dirty = true
-	if _, known := slices.BinarySearchFunc(r.table.nodes, node, ident.NodeID.Compare); !known && node != r.self {
-		r.table.short = true
-	}
-}
+func (t *table) spoil() { t.dirty = true }
 
 // routes returns the table, rebuilt where it is out of date.
 func (r *Ring) routes() *table {
@@ -39,9 +30,14 @@ func (r *Ring) routes() *table {
 	if !t.dirty {
 		return t
 	}
+	// The lists and fingers of neighbouring tokens name mostly the same, so each token is taken once before any is sorted.
+	if t.seen == nil {
+		t.seen = map[ID]struct{}{}
+	}
+	clear(t.seen)
 	all := r.scratch[:0]
 	add := func(tok Token) {
-		if tok.IsZero() {
+		if _, again := t.seen[tok.ID]; again || tok.IsZero() {
 			return
 		}
 		if tok.Node == r.self {
@@ -49,6 +45,7 @@ func (r *Ring) routes() *table {
 				return
 			}
 		}
+		t.seen[tok.ID] = struct{}{}
 		all = append(all, tok)
 	}
 	for _, m := range r.members {
@@ -64,9 +61,7 @@ func (r *Ring) routes() *table {
 			add(tok)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b Token) int { return a.ID.Compare(b.ID) })
-	all = slices.CompactFunc(all, func(a, b Token) bool { return a.ID == b.ID })
-
+	slices.SortFunc(all, func(a, b Token) int { return a.ID.Compare(b.ID) })
 	r.scratch = all
 	pad := max(0, min(maxNear-1, len(all)-1))
 	t.padded = make([]Token, 0, pad+len(all))
@@ -80,27 +75,29 @@ func (r *Ring) routes() *table {
 	}
 	slices.SortFunc(t.nodes, ident.NodeID.Compare)
 	t.nodes = slices.Clip(slices.Compact(t.nodes))
-	t.dirty, t.short = false, false
+	t.dirty = false
 	r.health.prune(t.nodes)
 	return t
 }
 
 // others returns how many other nodes this one knows that have not been found dead, counting no further than
-// enough.
+// enough. Every change of a list asks that, so the table is not built for it.
 func (r *Ring) others(enough int) int {
-	if r.table.short {
-		r.routes()
+	found := r.counted[:0]
+	full := func(tok Token) bool {
+		if tok.IsZero() || tok.Node == r.self || slices.Contains(found, tok.Node) || !r.health.lives(tok.Node) {
+			return false
+		}
+		found = append(found, tok.Node)
+		return len(found) >= enough
 	}
-	n := 0
-	for _, node := range r.table.nodes {
-		if n >= enough {
+	for _, m := range r.members {
+		if m.phase == Member && (full(m.pred) || slices.ContainsFunc(m.list, full) || slices.ContainsFunc(m.fingers, full)) {
 			break
 		}
-		if r.health.lives(node) {
-			n++
-		}
 	}
-	return n
+	r.counted = found
+	return len(found)
 }
 
 // closestPrecedingNode returns a run of at most that many known tokens that precede target, in ring order, the
