@@ -72,6 +72,7 @@ type Core struct {
 	balance balance
 	moves   moves
 	memory  memory
+	spread  spread
 	room    room
 	mends   mends
 	scrub   scrub

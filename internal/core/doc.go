@@ -17,7 +17,7 @@
 // tablets that this node leads), place (what a node knows of one tablet), members (who is there, and who is
 // reachable), join (how a node becomes a member, and leaves), replace (how one takes a dead one's place), acquaint (whom
 // the ring may have come apart from), balance (replicas follow the ring), transfer (snapshots), system (the registry as
-// a replicated machine), relay (requests passed on for nodes that cannot reach a leader), witness (who sees whom),
+// a replicated machine), spread (the registry from node to node), relay (requests passed on for nodes that cannot reach a leader), witness (who sees whom),
 // inform (what a node tells about itself), room (a disk that fills up), mend and scrub (damaged replicas), gate (reads
 // on the goroutine of a client).
 //

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -265,11 +266,15 @@ func (c *Core) Ready() error {
 
 // registryIn takes a registry that another node sent.
 func (c *Core) registryIn(b []byte) {
+	if c.spread.wasRead(b) {
+		return
+	}
 	reg, err := registry.Decode(b)
 	if err != nil {
 		c.tell(Warn, "another node sent a damaged registry", "error", err)
 		return
 	}
+	c.spread.read = bytes.Clone(b)
 	if c.registry != nil && reg.Cluster() != c.registry.Cluster() {
 		c.tell(Warn, "another node sent the registry of another cluster", "cluster", reg.Cluster())
 		return

@@ -18,7 +18,7 @@ const (
 	pulseEvery = time.Second
 	pulseSoon  = 50 * time.Millisecond
 	// markDownAfter is how long nobody whom the system group's leader hears of sees a member before it says so in the
-	// registry. The grace before its share is copied elsewhere counts from there.
+	// registry. The grace before its share is copied elsewhere counts from when it was last seen.
 	markDownAfter = 2 * time.Second
 	watchEvery    = 250 * time.Millisecond
 )
@@ -32,7 +32,7 @@ type peer struct {
 	pulse wire.Pulse    // the last one
 	heard time.Duration // when it came; 0: never since it is up
 	seen  time.Duration // when this node, or a member that it hears of, was last connected to it
-	// downSince is when this node saw the registry call it down.
+	// downSince is since when it is gone, as far as this node knows, while the registry calls it down.
 	downSince time.Duration
 }
 
@@ -201,7 +201,7 @@ func (c *Core) adoptRegistry(reg *registry.Registry) {
 	if old != nil {
 		c.partFrom(old)
 	}
-	c.turn.extra.State = append(c.turn.extra.State, kv.Op{Kind: kv.Set, Key: cachedKey, Value: tablet.Seal(cachedKey, reg.Encode())})
+	c.turn.extra.State = append(c.turn.extra.State, kv.Op{Kind: kv.Set, Key: cachedKey, Value: tablet.Seal(cachedKey, c.encodedRegistry())})
 	c.noteDown()
 	for id := range c.peers {
 		if _, member := reg.Member(id); !member && !c.live(id) {
@@ -222,13 +222,14 @@ func (c *Core) adoptRegistry(reg *registry.Registry) {
 func (c *Core) partFrom(old *registry.Registry) {
 	for _, m := range old.Members() {
 		if _, stays := c.registry.Member(m.ID); !stays && m.ID != c.self && c.live(m.ID) {
-			c.out.Add(m.ID, false, &wire.Registry{Encoded: c.registry.Encode()})
+			c.tellRegistry(m.ID)
 		}
 	}
 }
 
-// noteDown begins the grace of the members that the registry calls down, as far as this node has not begun it before:
-// after a start it begins anew, for nobody knows better.
+// noteDown begins the grace of the members that the registry calls down, as far as this node has not begun it before: at
+// the moment when they were last seen, but not long before, for this node may have been cut off itself. After a start it
+// begins anew, for nobody knows better.
 func (c *Core) noteDown() {
 	for _, m := range c.registry.Members() {
 		p := c.peer(m.ID)
@@ -236,7 +237,9 @@ func (c *Core) noteDown() {
 		case m.State != registry.Down:
 			p.downSince = 0
 		case p.downSince == 0:
-			p.downSince = max(c.now.Mono, 1)
+			if p.downSince = max(c.now.Mono, 1); p.seen > 0 {
+				p.downSince = max(p.seen, c.now.Mono-markDownAfter-witnessAge)
+			}
 		}
 	}
 }
@@ -317,7 +320,7 @@ func (c *Core) pulseIn(from ident.NodeID, m *wire.Pulse) {
 	c.begins(from, p.boot, p.begun) // it may have become a member since it connected
 	c.told(from, m.Sequence)
 	if c.registry == nil || m.Revision > c.registry.Revision() {
-		c.out.Add(from, false, wire.Ask{})
+		c.askNewer(from)
 	}
 }
 

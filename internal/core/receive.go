@@ -21,7 +21,7 @@ func (c *Core) Receive(from ident.NodeID, frame []byte) error {
 		switch m := m.(type) {
 		case wire.Ask:
 			if c.registry != nil {
-				c.out.Add(from, false, &wire.Registry{Encoded: c.registry.Encode()})
+				c.tellRegistry(from)
 			}
 			return nil
 		case *wire.Registry:
@@ -52,7 +52,7 @@ func (c *Core) Receive(from ident.NodeID, frame []byte) error {
 // that one that was removed so long ago that nobody remembers learns it, and ends.
 func (c *Core) stranger(from ident.NodeID, p *wire.Pulse) {
 	if c.registry != nil && p.Revision < c.registry.Revision() {
-		c.out.Add(from, false, &wire.Registry{Encoded: c.registry.Encode()})
+		c.tellRegistry(from)
 	}
 }
 
