@@ -374,7 +374,8 @@ func TestHandOver(t *testing.T) {
 	}
 }
 
-// What a stopping node has taken ends, each once, with what is certain about it.
+// What a stopping node has taken ends, each once, with what is certain about it, and in the order in which it came, so
+// that two runs of one seed are the same.
 func TestStopEndsWhatIsUnderWay(t *testing.T) {
 	w := newRing(t, 251, 3)
 	n := w.nodes[0]
@@ -386,9 +387,12 @@ func TestStopEndsWhatIsUnderWay(t *testing.T) {
 		calls = append(calls, w.ask(n, "SET", key(tab), "v"), w.ask(n, "GET", key(tab)))
 	}
 	n.core.Stop(&request.Failure{Code: request.TryAgain, Message: "this node is stopping"})
-	for _, c := range calls {
+	for i, c := range calls {
 		if c.ends != 1 {
 			t.Errorf("a request ended %d times", c.ends)
+		}
+		if i > 0 && c.nth < calls[i-1].nth {
+			t.Errorf("request %d ended before the one that came before it", i)
 		}
 		if !c.req.Write && c.code() != request.TryAgain {
 			t.Errorf("a read ends with %s", c.reply())

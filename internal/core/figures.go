@@ -1,6 +1,11 @@
 package core
 
-import "github.com/quorddb/quord/internal/request"
+import (
+	"maps"
+	"slices"
+
+	"github.com/quorddb/quord/internal/request"
+)
 
 // Figures are what a node counts about itself. Each gauge of a queue stands beside its bound.
 type Figures struct {
@@ -85,14 +90,15 @@ func (c *Core) HandOver() int {
 // Stop ends all requests: the node takes no more turns.
 func (c *Core) Stop(f *request.Failure) {
 	c.gates.Store(nil)
-	for _, q := range c.router.pending {
+	for _, id := range slices.Sorted(maps.Keys(c.router.pending)) { // the same order in every run
+		q := c.router.pending[id]
 		if q.req.Write && (q.maybe || !q.asked.IsZero()) {
 			c.finish(q, nil, q.uncertain("the node that took it is stopping"))
 		} else {
 			c.finish(q, nil, f)
 		}
 	}
-	for _, o := range c.moves.out {
-		c.endTransfer(o)
+	for _, id := range slices.Sorted(maps.Keys(c.moves.out)) {
+		c.endTransfer(c.moves.out[id])
 	}
 }

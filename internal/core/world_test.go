@@ -33,6 +33,7 @@ type world struct {
 	rng   *rand.Rand
 	now   time.Duration
 	steps uint64
+	ended int // calls, so far
 	queue agenda
 	nodes []*node
 	conns map[[2]int]*conn
@@ -643,6 +644,7 @@ type call struct {
 	n     *node
 	req   request.Request
 	ends  int
+	nth   int // of all calls to end
 	gone  bool
 	begun time.Duration
 	took  time.Duration
@@ -653,6 +655,8 @@ func (c *call) Ended(*request.Request) {
 	if c.ends++; c.ends > 1 {
 		c.n.w.t.Errorf("a request ended %d times", c.ends)
 	}
+	c.n.w.ended++
+	c.nth = c.n.w.ended
 	c.took = c.n.w.now - c.begun
 	delete(c.n.calls, c)
 }
