@@ -74,6 +74,7 @@ type balance struct {
 	wished      *placement.Map
 	allOf       uint64 // the revision of the registry that both were made of
 	silentNodes []ident.NodeID
+	scratch     []ring.Token
 }
 
 // pace is how long it is until the next round.
@@ -207,13 +208,14 @@ func (c *Core) shows(p *place, wished []ident.NodeID) bool {
 	if walk == nil {
 		return false
 	}
-	tokens := make([]ring.Token, 0, len(walk)+len(c.balance.silent))
+	tokens := c.balance.scratch[:0]
 	for _, t := range walk {
 		if m, ok := c.registry.Member(t.Node); ok && c.counts(&m) {
 			tokens = append(tokens, t)
 		}
 	}
 	tokens = append(tokens, c.balance.silent...)
+	c.balance.scratch = tokens
 	sortFrom(tokens, c.point(p.tablet))
 	tokens = slices.CompactFunc(tokens, func(a, b ring.Token) bool { return a.ID == b.ID })
 	shown := placement.FirstOf(tokens, len(wished), c.registry.Zone)

@@ -55,34 +55,53 @@ type circle struct {
 
 func intern(tokens []ring.Token, zone ZoneOf) *circle {
 	r := &circle{at: make([]int32, len(tokens))}
-	known := make(map[ident.NodeID]int32)
-	names := make(map[string]int32)
-	for i, t := range tokens {
-		n, ok := known[t.Node]
-		if !ok {
-			n = r.add(t.Node, zone, names)
-			known[t.Node] = n
+	var nodes numbered[ident.NodeID]
+	var zones numbered[string]
+	for i := range tokens {
+		n, first := nodes.number(tokens[i].Node)
+		if first {
+			name := ""
+			if zone != nil {
+				name = zone(tokens[i].Node)
+			}
+			z, _ := zones.number(name)
+			r.zone = append(r.zone, z)
 		}
 		r.at[i] = n
 	}
+	r.nodes, r.zones = nodes.all, len(zones.all)
 	return r
 }
 
-// add makes a node known, without a token, and returns its number.
-func (r *circle) add(node ident.NodeID, zone ZoneOf, names map[string]int32) int32 {
-	name := ""
-	if zone != nil {
-		name = zone(node)
+// numbered gives each value a number, in the order in which they are met: of few by looking at all, of many by a map.
+type numbered[T comparable] struct {
+	all  []T
+	many map[T]int32
+}
+
+// few is how many values are looked through.
+const few = 16
+
+func (s *numbered[T]) number(v T) (n int32, first bool) {
+	if s.many == nil {
+		if i := slices.Index(s.all, v); i >= 0 {
+			return int32(i), false
+		}
+	} else if n, ok := s.many[v]; ok {
+		return n, false
 	}
-	z, ok := names[name]
-	if !ok {
-		z = int32(len(names))
-		names[name] = z
-		r.zones++
+	n = int32(len(s.all))
+	s.all = append(s.all, v)
+	switch {
+	case s.many != nil:
+		s.many[v] = n
+	case len(s.all) > few:
+		s.many = make(map[T]int32, 4*few)
+		for i, v := range s.all {
+			s.many[v] = int32(i)
+		}
 	}
-	r.nodes = append(r.nodes, node)
-	r.zone = append(r.zone, z)
-	return int32(len(r.nodes) - 1)
+	return n, true
 }
 
 func (r *circle) ids(p picked) []ident.NodeID {

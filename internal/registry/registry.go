@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -143,7 +144,7 @@ func (r *Registry) Equal(o *Registry) bool {
 }
 
 func (r *Registry) find(id ident.NodeID) (int, bool) {
-	return slices.BinarySearchFunc(r.members, id, func(m Member, id ident.NodeID) int { return m.ID.Compare(id) })
+	return sort.Find(len(r.members), func(i int) int { return id.Compare(r.members[i].ID) }) // a member is large: none is copied
 }
 
 // known returns the place of a member, or the refusal that names why there is none.

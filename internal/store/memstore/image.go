@@ -54,6 +54,16 @@ func (m *image) scan(lower, upper []byte, fn func(key, value []byte) bool) {
 	})
 }
 
+// nothing reports whether no key lies in a range.
+func (m *image) nothing(lower, upper []byte) bool {
+	none := true
+	m.state.Ascend(string(lower), func(key string, _ []byte) bool {
+		none = len(upper) > 0 && key >= string(upper)
+		return false
+	})
+	return none
+}
+
 // check refuses what kv says to refuse, before anything is changed.
 func (m *image) check(w *kv.Write) error {
 	for i := range w.State {

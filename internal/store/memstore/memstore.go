@@ -60,6 +60,12 @@ func (s *Store) Get(key []byte) ([]byte, error) {
 
 // Scan implements kv.Reader. It reads the moment at which it began.
 func (s *Store) Scan(lower, upper []byte, fn func(key, value []byte) bool) error {
+	s.mu.RLock()
+	nothing := !s.closed && s.now.nothing(lower, upper)
+	s.mu.RUnlock()
+	if nothing {
+		return nil // without a copy, after which each change of the tree would have to copy as well
+	}
 	snap, err := s.Snapshot()
 	if err != nil {
 		return err
