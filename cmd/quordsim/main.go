@@ -89,7 +89,7 @@ func (a *app) root() *cobra.Command {
 	root.SetErr(a.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		a.world(),
+		a.world(), a.sessions(),
 		a.paths(), a.load(), a.failures(), a.churn(), a.stretch(), a.balance(), a.join(),
 		a.invariants(),
 		a.version(),

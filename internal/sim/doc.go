@@ -13,11 +13,13 @@
 // node that runs there: turns, the wait for the disk), network (connections, frames, cuts), session (requests), load
 // (clients), history (what they saw, and its judge), plan (which faults, when), faults (what each does), membership
 // (those that change who is there), watch (judges after every turn), settle (judges when all is quiet), run (all of it,
-// for one seed), shrink (less of it, for a failure), chronicle (the account for people), story (directed cases).
+// for one seed), churn (nodes that come and go all the time), majority (how often that leaves a tablet without one), shrink
+// (less of a run, for a failure), chronicle (the account for people), story (directed cases).
 //
 // Sources: the simulators of FoundationDB (Zhou et al., SIGMOD 2021, section 4) and TigerBeetle for the idea; Groce et
 // al., Swarm Testing (ISSTA 2012), for drawing the mix of faults anew for each seed; Zave, Reasoning about identifier
-// spaces (IEEE TSE 2017), for the ring's invariant.
+// spaces (IEEE TSE 2017), for the ring's invariant; Glendenning et al., Scalable consistency in Scatter (SOSP 2011, figures
+// 13 and 14), for the churn.
 //
 // Concurrency: none. The judge of histories (porcupine) starts goroutines of its own and ends them.
 package sim

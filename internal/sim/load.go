@@ -30,6 +30,8 @@ type load struct {
 	since     time.Duration // failed counts those that began after it
 	failed    int
 	direct    int // reads that a session answered by itself
+	// noted, when not nil, hears how each command ended; nil where nobody answered in time.
+	noted func(*op, *Call)
 }
 
 // client is connected to one node at a time; what it asks it to do, it waits for.
@@ -61,10 +63,10 @@ const (
 
 var kindNames = [...]string{"register", "counter", "expiring"}
 
-// newLoad starts clients.
-func (w *World) newLoad(clients int, think time.Duration) *load {
+// newLoad starts clients, and says how many keys are in use at a time.
+func (w *World) newLoad(clients int, think time.Duration, keys int) *load {
 	l := &load{w: w, chance: w.generator("load"), open: true, think: think}
-	for i := range keysInUse {
+	for i := range keys {
 		l.keys = append(l.keys, nil)
 		l.rotate(i)
 	}
@@ -196,6 +198,9 @@ func (c *client) ask(k *keyHistory, o op, then func()) {
 // judge takes the end of a command into its key's history.
 func (l *load) judge(k *keyHistory, o *op, q *Call) {
 	l.ops++
+	if l.noted != nil {
+		l.noted(o, q)
+	}
 	write := o.verb != get
 	if o.call >= l.since && (q == nil || !q.OK()) {
 		l.failed++

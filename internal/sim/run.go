@@ -132,13 +132,19 @@ func (r *run) live(ctx context.Context, plan []Fault, settled *time.Duration) er
 		return err
 	}
 	r.phase, r.began = "faults", w.now
-	r.load = w.newLoad(r.opts.Clients, r.opts.Think)
+	r.load = w.newLoad(r.opts.Clients, r.opts.Think, keysInUse)
 	for _, f := range plan {
 		w.agenda.add(r.began+f.At, func() { r.due(f, 40*sec) })
 	}
 	if err := r.pass(ctx, r.opts.Length); err != nil || r.broken() {
 		return err
 	}
+	return r.conclude(ctx, settled)
+}
+
+// conclude ends all faults, waits until the cluster has settled, and judges it.
+func (r *run) conclude(ctx context.Context, settled *time.Duration) error {
+	w := r.w
 	r.quiesce()
 	last := w.now
 	r.phase = "settling"
