@@ -17,8 +17,8 @@ run paths --preset quord --nodes 4,8,16,32,64,128 --rings 5 --lookups 2000 --svg
 run load --keys 100000,200000,300000,400000,500000,600000,700000,800000,900000,1000000 --svg "$out/load.svg"
 run load --tokens 1,2,5,10,20 --rings 3 --svg "$out/load-tokens.svg"
 run failures --fail 0,0.1,0.3,0.5 --lookups 2000 --svg "$out/failures.svg"
-run churn --rate 0.05,0.1,0.2,0.25,0.35,0.4 --svg "$out/churn.svg"
-run churn --preset quord --rate 0.01
+run churn --rate 0.05,0.1,0.2,0.25,0.35,0.4 --rings 3 --svg "$out/churn.svg"
+run churn --preset quord --rate 0.01,0.05,0.1,0.2
 run stretch --proximity 1,2,4,8,16 --rings 1 --svg "$out/stretch.svg"
 run stretch --proximity 1,2,4,8,16 --rings 1 --mode recursive --svg "$out/stretch-recursive.svg"
 run stretch --preset quord --proximity 1,2,4,8,16 --rings 1

@@ -20,17 +20,14 @@ func (a *app) churn() *cobra.Command {
 			"in the mean, exponentially; a timeout is 500 ms.\n\n"+
 			"Convention: hops are the nodes that answered, the owner among them; a timeout is a node asked that did not. A\n"+
 			"lookup that ends in an error has failed. It is wrong if a token accepts it although, of all tokens whose join has\n"+
-			"completed (the successor has taken them as predecessor) and that have not left, another one owns the key.\n"+
+			"completed (the one that follows has taken them as its predecessor) and that have not left, another one owns the\n"+
+			"key; that is asked of lookups for fingers and joins, too.\n"+
 			"Several values of --rate are separated by commas; each gives a line of JSON.", &s)
 	f := cmd.Flags()
 	f.IntVar(&c.Nodes, "nodes", 0, "nodes at the beginning (paper 1000, quord 24)")
 	f.IntVar(&c.Successors, "successors", 0, "length of the successor lists (paper 20, quord 16)")
 	f.Float64SliceVar(&rates, "rate", []float64{0.05}, "joins per second, and departures per second")
 	f.Float64Var(&c.Hours, "hours", 0, "virtual time (paper 1, quord 0.1)")
-	if err := f.Set("rings", "3"); err != nil {
-		panic(err) // the flag is there
-	}
-	f.Lookup("rings").DefValue = "3"
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if c.Preset, err = s.check(); err != nil {
 			return err

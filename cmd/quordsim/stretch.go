@@ -29,10 +29,6 @@ func (a *app) stretch() *cobra.Command {
 	f.IntSliceVar(&proximity, "proximity", []int{16}, "s: how many successors of its place a finger is chosen from; 1 is plain Chord")
 	f.IntVar(&p.Lookups, "lookups", 2000, "lookups in each ring")
 	f.BoolVar(&p.Live, "live", false, "the ring measures round trips and chooses its fingers itself, from plain ones on")
-	if err := f.Set("rings", "3"); err != nil {
-		panic(err) // the flag is there
-	}
-	f.Lookup("rings").DefValue = "3"
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if p.Preset, err = s.check(); err != nil {
 			return err

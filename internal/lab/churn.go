@@ -17,8 +17,8 @@ import (
 //
 // Counted are the nodes that answered, the owner among them, and those that did not. A lookup that ends in an error
 // has failed. One is wrong if a token accepts it although a global observer, who knows each join that has completed
-// (its successor has taken it as the predecessor) and each departure, would say at that moment that another token
-// owns the key.
+// (the token that follows has taken it as the predecessor) and each departure, would say at that moment that another
+// token owns the key; so is one that a node does for a finger or for a join.
 type Churn struct {
 	Preset     Preset
 	Nodes      int
@@ -48,8 +48,9 @@ const lookupsPerSecond = 1.0
 
 // Validate says which choice makes no sense.
 func (c Churn) Validate() error {
-	if !(c.Rate >= 0) || c.Rate > float64(c.Nodes)/60 {
-		return fmt.Errorf("--rate %v: want 0 to %.3g, at which every node is another one after a minute", c.Rate, float64(c.Nodes)/60)
+	if most := c.mostRate(); !(c.Rate >= 0) || c.Rate > most {
+		return fmt.Errorf("--rate %v: want 0 to %.3g for %d nodes, at which a node stays for %v in the mean: a ring that changes faster than it stabilizes shows nothing",
+			c.Rate, most, c.Nodes, time.Duration(float64(c.Nodes)/most)*time.Second)
 	}
 	if !(c.Hours > 0) || c.Hours > 1000 {
 		return fmt.Errorf("--hours %v: want more than 0, at most 1000", c.Hours)
@@ -58,6 +59,15 @@ func (c Churn) Validate() error {
 		in("nodes", c.Nodes, 8, 1<<16), in("successors", c.Successors, 2, ring.MaxList),
 		worldSize(c.Preset, c.Nodes, c.tokens(), c.Successors),
 	)
+}
+
+// mostRate is the rate at which nodes stay for ten rounds of stabilization, of 30 seconds or of production's second
+// with the time that 64 tokens take to join.
+func (c Churn) mostRate() float64 {
+	if c.Preset == Quord {
+		return float64(c.Nodes) / 60
+	}
+	return float64(c.Nodes) / 300
 }
 
 func (c Churn) tokens() int {
@@ -72,7 +82,8 @@ type churnWorld struct {
 	*world
 	Churn
 	rng     *rand.Rand
-	truth   []ring.Token // tokens whose join has completed, in ring order
+	truth   []ring.Token              // tokens whose join has completed, in ring order
+	behind  map[ring.Token]ring.Token // the predecessor of each token that has joined, or has taken one, meanwhile
 	pending map[int]map[uint64]bool
 	out     ChurnRing
 	err     error
@@ -80,24 +91,45 @@ type churnWorld struct {
 
 // Run measures one ring.
 func (c Churn) Run(n int) (ChurnRing, error) {
-	w := &churnWorld{world: &world{ticking: true}, Churn: c, rng: random(c.Seed, n), pending: map[int]map[uint64]bool{}}
+	w := c.world(n)
+	if err := w.begin(); err != nil {
+		return w.out, err
+	}
+	w.run()
+	return w.out, w.err
+}
+
+// world returns the world of one run, without rings yet.
+func (c Churn) world(n int) *churnWorld {
+	w := &churnWorld{
+		world: &world{ticking: true}, Churn: c, rng: random(c.Seed, n),
+		behind: map[ring.Token]ring.Token{}, pending: map[int]map[uint64]bool{},
+	}
 	w.delay = func(_, _ int) time.Duration {
 		return time.Microsecond + time.Duration(w.rng.ExpFloat64()*float64(50*time.Millisecond))
 	}
-	at, err := c.Preset.places(c.Nodes, c.tokens(), w.rng)
+	w.tune, w.ended, w.told, w.spied = w.config, w.end, w.hear, w.judge
+	return w
+}
+
+// begin puts a converged ring in place.
+func (w *churnWorld) begin() error {
+	at, err := w.Preset.places(w.Nodes, w.tokens(), w.rng)
 	if err != nil {
-		return w.out, err
+		return err
 	}
-	w.tune = w.config
-	truth, err := w.settle(c.Preset.config(c.Successors), at, w.rng, nil)
+	truth, err := w.settle(w.Preset.config(w.Successors), at, w.rng, nil)
 	if err != nil {
-		return w.out, err
+		return err
 	}
 	w.truth = slices.Clone(truth.tokens)
-	w.ended, w.told, w.spied = w.end, w.hear, w.judge
+	return nil
+}
 
-	end := time.Duration(c.Hours * float64(time.Hour))
-	join, leave, lookup := w.pause(c.Rate), w.pause(c.Rate), w.pause(lookupsPerSecond)
+// run lets the hours pass.
+func (w *churnWorld) run() {
+	end := time.Duration(w.Hours * float64(time.Hour))
+	join, leave, lookup := w.pause(w.Rate), w.pause(w.Rate), w.pause(lookupsPerSecond)
 	for w.now < end && w.err == nil {
 		at := min(join, leave, lookup, end)
 		for w.step(at) {
@@ -109,16 +141,15 @@ func (c Churn) Run(n int) (ChurnRing, error) {
 			lookup = at + w.pause(lookupsPerSecond)
 		case join:
 			w.join()
-			join = at + w.pause(c.Rate)
+			join = at + w.pause(w.Rate)
 		case leave:
 			w.leave()
-			leave = at + w.pause(c.Rate)
+			leave = at + w.pause(w.Rate)
 		}
 	}
 	// What is still under way ends by its deadline.
 	for w.err == nil && len(w.pending) > 0 && w.step(end+time.Hour) {
 	}
-	return w.out, w.err
 }
 
 // config gives a node of the papers its own pace.
@@ -127,7 +158,9 @@ func (w *churnWorld) config(cfg *ring.Config) {
 		return
 	}
 	cfg.StabilizeEvery = 15*time.Second + time.Duration(w.rng.Int64N(int64(30*time.Second)))
-	cfg.Settle = 47 * time.Second // whoever lives has looked at its successor by then
+	// Whoever lives has looked at its successor twice by then: once to find it gone, and once more to hear who has come to
+	// stand before the next one, where that one did not know yet.
+	cfg.Settle = 95 * time.Second
 	cfg.LookupTimeout = 30 * time.Second
 	cfg.DeadFor = cfg.StabilizeEvery
 }
@@ -162,7 +195,7 @@ func (w *churnWorld) join() {
 		ids[i] = randomID(w.rng)
 	}
 	cfg := w.Preset.config(w.Successors)
-	w.config(&cfg)
+	w.tune(&cfg)
 	n := len(w.rings)
 	r, err := ring.New(cfg, nodeID(n), ids, w.rng.Uint64())
 	if err == nil {
@@ -178,25 +211,48 @@ func (w *churnWorld) join() {
 
 func (w *churnWorld) leave() {
 	n := w.anyone()
+	tokens := w.rings[n].State().Tokens
 	w.rings[n].Leave(w.now)
-	w.truth = slices.DeleteFunc(w.truth, func(t ring.Token) bool { return t.Node == nodeID(n) })
-	if len(w.truth) == 0 {
-		w.err = fmt.Errorf("at %v the last node left", w.now)
-	}
-	delete(w.pending, n) // whoever asked there has gone, too
 	w.collect(n)
 	w.rings[n] = nil
 	w.out.Departures++
-}
-
-// hear learns that a join has completed.
-func (w *churnWorld) hear(_ int, e ring.Event) {
-	if e.Kind != ring.PredecessorChange || !w.alive(number(e.Peer.Node)) {
+	delete(w.pending, n) // whoever asked there has gone, too
+	w.truth = slices.DeleteFunc(w.truth, func(t ring.Token) bool { return t.Node == nodeID(n) })
+	if len(w.truth) == 0 {
+		w.err = fmt.Errorf("at %v the last node left", w.now)
 		return
 	}
-	i, known := slices.BinarySearchFunc(w.truth, e.Peer.ID, byID)
-	if !known {
-		w.truth = slices.Insert(w.truth, i, e.Peer)
+	for _, t := range tokens {
+		delete(w.behind, ring.Token{ID: t.ID, Node: nodeID(n)})
+		i, _ := slices.BinarySearchFunc(w.truth, t.ID, byID)
+		w.complete(w.truth[i%len(w.truth)]) // others stand right before it now
+	}
+}
+
+// hear follows who says that who is its predecessor.
+func (w *churnWorld) hear(_ int, e ring.Event) {
+	if e.Kind == ring.Joined || e.Kind == ring.PredecessorChange {
+		w.behind[e.Token] = e.Peer
+		w.complete(e.Token)
+	}
+}
+
+// complete takes note of the joins that complete with the predecessor that s has. A join has completed once the token's
+// successor has taken it as the predecessor: its successor is the one that follows it among all whose joins have
+// completed, whatever its own pointer says. And a successor need not be told: a newcomer copies its predecessor from
+// whoever let it in, and so may have had the other one as its predecessor from the beginning.
+func (w *churnWorld) complete(s ring.Token) {
+	if _, known := slices.BinarySearchFunc(w.truth, s.ID, byID); !known {
+		return
+	}
+	for {
+		t := w.behind[s]
+		i, known := slices.BinarySearchFunc(w.truth, t.ID, byID)
+		if known || !w.alive(number(t.Node)) || w.truth[i%len(w.truth)] != s {
+			return
+		}
+		w.truth = slices.Insert(w.truth, i, t)
+		s = t
 	}
 }
 
@@ -207,9 +263,14 @@ func (w *churnWorld) judge(from, _ int, m *ring.Message) {
 	}
 }
 
+// owner returns who owns an identifier, as the observer says.
+func (w *churnWorld) owner(id ring.ID) ring.Token {
+	i, _ := slices.BinarySearchFunc(w.truth, id, byID)
+	return w.truth[i%len(w.truth)]
+}
+
 func (w *churnWorld) accepted(by ring.Token, target ring.ID) {
-	i, _ := slices.BinarySearchFunc(w.truth, target, byID)
-	if owner := w.truth[i%len(w.truth)]; owner != by {
+	if w.owner(target) != by {
 		w.out.Wrong++
 	}
 }

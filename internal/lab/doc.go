@@ -24,5 +24,28 @@
 // figure 10 counts the nodes that a lookup traverses, the owner not among them, in a ring without successor lists;
 // ToN's tables II and III count the owner and use lists of r. Percentiles are nearest-rank over all rings together.
 //
+// # The exhaustive check, and what it leaves out
+//
+// Exhaustive takes every step from every state of tiny rings. A state is who lives and which successor lists they have:
+// that is all that Zave's invariant reads. It is reduced in three ways, none of which loses a behaviour:
+//
+//   - Predecessors are no part of it, in favour of more: a member asked may name as its predecessor whoever stands
+//     between the asker and itself, living or dead, which covers every predecessor that it can have had, and with it
+//     every order in which the parts of a step, late answers and notifies can interleave with steps of others. A
+//     predecessor decides nothing else that the invariant reads. Of the two parts of a stabilization the second may
+//     stay out, as if its question got lost.
+//   - A step changes the list of the member that takes it, and reads those of the members that answer it: at most
+//     two, for it asks its first living successor and that one's predecessor, or the one that it joins behind. All else that the
+//     production code does in it follows from these three lists, from who of the three lives, and from their order
+//     around the circle. So each combination of these is carried out once on rings that hold only these members, and
+//     the rest of the state is only looked at by the invariant. This is checked, not believed: a question to anybody
+//     else, or another's list that changes, ends the check with an error (see performer).
+//   - Only the order of identifiers matters to a step, so one choice of them stands for all, and who lives is chosen up
+//     to rotation.
+//
+// Failures and departures are those of the operating assumption: they leave every member a living successor and r+1
+// principals. Whoever departs hands its list to its predecessor, so for a departure the principals are counted with
+// that list in place: whom it skips stays skipped.
+//
 // Nothing here is safe for concurrent use, but separate calls of Run share nothing.
 package lab

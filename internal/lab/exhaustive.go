@@ -13,19 +13,7 @@ import (
 //   - From the smallest ring that may be, r+1 members in ideal order, it visits every state that steps, joins,
 //     failures and departures lead to, until there is no new one.
 //
-// A state is who lives and which successor lists they have. Predecessors are left out, in favour of more: a member
-// asked may name as its predecessor whoever stands between the asker and itself, living or dead, which covers every
-// predecessor that it can have had, and with it every order in which the parts of a step, late answers and notifies
-// can interleave with steps of others (a predecessor decides nothing else that the invariant reads). Of the two parts
-// of a stabilization the second may stay out, as if its question got lost.
-//
-// A step changes the list of the member that takes it and reads those of the members that it asks. So each
-// combination of these is carried out once, and the rest of the state is only looked at by the invariant; see
-// performer, which checks that it is so.
-//
-// Failures and departures are those of the operating assumption: they leave every member a living successor and r+1
-// principals. Whoever departs hands its list to its predecessor, so for a departure the principals are counted with
-// that list in place: whom it skips stays skipped.
+// The package comment says what a state is, and why a step may be carried out on the few members that it reads.
 type Exhaustive struct {
 	Nodes      int // r+2 to 6; enumerating all states of 6 takes long
 	Successors int // 2 or 3

@@ -48,7 +48,7 @@ type FailuresRing struct {
 
 // Validate says which choice makes no sense.
 func (f Failures) Validate() error {
-	if f.Fail < 0 || f.Fail >= 1 {
+	if !(f.Fail >= 0 && f.Fail < 1) {
 		return fmt.Errorf("--fail %v: want 0 or more, and less than 1", f.Fail)
 	}
 	if f.Preset != Paper {
