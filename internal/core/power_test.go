@@ -77,11 +77,16 @@ func (r *register) settle(acked *int) bool {
 // An acknowledged write must be there after power cuts, of one node or of all at once, wherever they find the disks:
 // in the midst of a sync, of a table being written, of a log being begun.
 func TestPowerLoss(t *testing.T) {
+	t.Run("three nodes", func(t *testing.T) { powerLoss(t, 3, *powerCuts) })
+	t.Run("one node", func(t *testing.T) { powerLoss(t, 1, *powerCuts/2) })
+}
+
+func powerLoss(t *testing.T, nodes, limit int) {
 	const keys = 8
 	w := newWorld(t, *powerSeed)
 	w.newDisk = func() disk { return openReal(t, vfs.NewCrashableMem(), w.rng) }
 	w.found()
-	for range 2 {
+	for range nodes - 1 {
 		w.start(w.add(), w.nodes[0])
 	}
 	w.settled(time.Minute)
@@ -106,7 +111,7 @@ func TestPowerLoss(t *testing.T) {
 		value := strconv.Itoa(r.tried) + " " + strings.Repeat("x", w.rng.IntN(2)*w.rng.IntN(4000))
 		r.last = w.ask(up[w.rng.IntN(len(up))], "SET", fmt.Sprint("power", k), value)
 	}
-	for cuts < *powerCuts {
+	for cuts < limit {
 		for range 20 + w.rng.IntN(40) {
 			write()
 			w.run(time.Duration(w.rng.IntN(20)) * time.Millisecond)

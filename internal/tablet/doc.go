@@ -17,6 +17,7 @@
 //   - Nothing is read before an entry of the leader's own term is applied, nor without a majority that follows: by a lease
 //     that it has granted, or by asking it.
 //   - A write is applied once: (node, boot, number) names it, and the window of results answers it again.
+//   - The library is asked about every entry, unless the group is a lone voter that nobody can disagree with (sole).
 //   - A key that was found expired is gone from the log's state before anybody is told so.
 //
 // State keys (package record has the keys of the data), integers big endian:

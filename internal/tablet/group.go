@@ -76,6 +76,7 @@ type Group struct {
 	head    *head
 	log     *raftLog
 	raft    *raft.RawNode
+	sole    sole
 	tx      Tx
 
 	// What raft said last.
@@ -209,19 +210,27 @@ func open(cfg Config, stored kv.Group, h *head, replica uint64, now time.Duratio
 		return nil, fmt.Errorf("tablet %d: %w", cfg.Tablet, err)
 	}
 	var err error
-	g.raft, err = raft.NewRawNode(&raft.Config{
-		ID: replica, ElectionTick: 4, HeartbeatTick: 1, Storage: snapshotWish{g.log, &g.wanted}, Applied: h.applied.Index,
-		MaxSizePerMsg: maxAppend, MaxCommittedSizePerReady: maxApplyPerTurn, MaxUncommittedEntriesSize: maxUncommitted,
-		MaxInflightMsgs: maxInflight, MaxInflightBytes: maxInflightBytes, PreVote: true,
-		ReadOnlyOption: raft.ReadOnlySafe, DisableProposalForwarding: true, StepDownOnRemoval: true, Logger: silent{},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("tablet %d: start raft: %w", cfg.Tablet, err)
+	if g.raft, err = g.library(); err != nil {
+		return nil, err
 	}
 	g.term = stored.Hard.Term
 	g.clock.start(h.time, now)
 	g.elect.start(now)
 	return g, nil
+}
+
+// library returns the library's node over the log and the head as they are.
+func (g *Group) library() (*raft.RawNode, error) {
+	node, err := raft.NewRawNode(&raft.Config{
+		ID: g.replica, ElectionTick: 4, HeartbeatTick: 1, Storage: snapshotWish{g.log, &g.wanted}, Applied: g.head.applied.Index,
+		MaxSizePerMsg: maxAppend, MaxCommittedSizePerReady: maxApplyPerTurn, MaxUncommittedEntriesSize: maxUncommitted,
+		MaxInflightMsgs: maxInflight, MaxInflightBytes: maxInflightBytes, PreVote: true,
+		ReadOnlyOption: raft.ReadOnlySafe, DisableProposalForwarding: true, StepDownOnRemoval: true, Logger: silent{},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("tablet %d: start raft: %w", g.cfg.Tablet, err)
+	}
+	return node, nil
 }
 
 // snapshotWish notes that raft has a follower that the log no longer reaches.
@@ -327,7 +336,12 @@ func (g *Group) Expire(now time.Duration, keys [][]byte) Refusal {
 
 func (g *Group) propose(e *entry, commands []byte) Refusal {
 	data := appendEntry(make([]byte, 0, len(commands)+64), e, commands)
-	err := g.raft.Propose(data)
+	var err error
+	if g.sole.on {
+		err = g.sole.propose(g.lastIndex()+1, g.term, data)
+	} else {
+		err = g.raft.Propose(data)
+	}
 	if err == nil {
 		g.proposed++
 		return Taken
@@ -404,6 +418,11 @@ func (g *Group) Step(now time.Duration, from ident.NodeID, encoded []byte) error
 			g.lease.answered(m.GetFrom(), m.beside.sent, now)
 		}
 	}
+	if err := g.rejoin(now); errors.Is(err, errMidTurn) {
+		return nil // like a message that was lost
+	} else if err != nil {
+		return err
+	}
 	if err := g.raft.Step(&m.Message); err != nil && !errors.Is(err, raft.ErrStepPeerNotFound) && !errors.Is(err, raft.ErrProposalDropped) {
 		return fmt.Errorf("tablet %d: %w", g.cfg.Tablet, err)
 	}
@@ -442,7 +461,14 @@ func (g *Group) Acknowledge(replica, index uint64) error {
 }
 
 // HasWork reports whether a turn would do anything.
-func (g *Group) HasWork() bool { return g.asks() || g.rest.asks || g.raft.HasReady() }
+func (g *Group) HasWork() bool { return g.asks() || g.rest.asks || g.hasReady() }
+
+func (g *Group) hasReady() bool {
+	if g.sole.on {
+		return g.sole.hasReady()
+	}
+	return g.raft.HasReady()
+}
 
 // asks reports whether a majority is to be asked whether this replica still leads.
 func (g *Group) asks() bool { return (g.reads.unasked() || g.lease.renewed) && g.Serving() }

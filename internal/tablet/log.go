@@ -55,11 +55,10 @@ func (l *raftLog) append(entries []*pb.Entry) {
 	l.last = entries[len(entries)-1].GetIndex()
 }
 
-// forget drops entries up to applied from memory that are beyond the bounds.
-func (l *raftLog) forget(applied uint64) {
-	drop := 0
-	for drop < len(l.tail) && l.tail[drop].GetIndex() <= applied &&
-		(len(l.tail)-drop > tailEntries || l.bytes > tailBytes) {
+// forget drops entries up to applied from memory until keep of them are left, or less where those are large.
+func (l *raftLog) forget(applied uint64, keep int) {
+	drop, applying := 0, min(len(l.tail), int(applied-l.tailStart()))
+	for drop < applying && (len(l.tail)-drop > keep || l.bytes > tailBytes) {
 		l.bytes -= len(l.tail[drop].GetData())
 		drop++
 	}

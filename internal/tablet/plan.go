@@ -244,7 +244,14 @@ func (g *Group) change(edit func(*Descriptor), what string) (Step, string) {
 	if next.Joint {
 		transition = pb.ConfChangeTransitionJointImplicit
 	}
-	err := g.raft.ProposeConfChange(&pb.ConfChangeV2{Transition: &transition, Changes: changes, Context: next.Append(nil)})
+	alone := g.sole.on
+	err := g.rejoin(g.proposedAt)
+	if err == nil && alone {
+		return Underway, "the log's first entry with others is awaited" // a change is refused before it is applied
+	}
+	if err == nil {
+		err = g.raft.ProposeConfChange(&pb.ConfChangeV2{Transition: &transition, Changes: changes, Context: next.Append(nil)})
+	}
 	if err != nil {
 		return Underway, "the change was not taken: " + err.Error()
 	}

@@ -1,10 +1,12 @@
 package tablet
 
 import (
+	"fmt"
 	"strconv"
 	"testing"
 	"time"
 
+	"github.com/quorddb/quord/internal/request"
 	pb "go.etcd.io/raft/v3/raftpb"
 )
 
@@ -53,6 +55,55 @@ func TestGrowth(t *testing.T) {
 	w.nodes[0].crash()
 	c.expect("$6\r\nbefore\r\n", "GET", key("z"))
 	c.expect("+OK\r\n", "SET", key("z"), "after")
+}
+
+// A replica that is alone keeps its log without the library. When others come while clients write, the library goes on
+// where the log stands, in the same term: nobody is told to ask again, and nothing is missing on the new replicas.
+func TestALoneReplicaRejoins(t *testing.T) {
+	w := born(t, 5, 3)
+	c := w.newClient(0)
+	n := w.nodes[0]
+	for i := range 200 {
+		c.expect(fmt.Sprintf(":%d\r\n", i+1), "INCR", key("n"))
+	}
+	if !n.group.sole.on {
+		t.Fatal("the library is asked by a replica that is alone")
+	}
+	term := n.group.Term()
+	n.group.revoke() // a read asks for an index then
+	c.expect("$3\r\n200\r\n", "GET", key("n"))
+	w.targets = []int{0, 1, 2}
+	var asked []*told
+	for number := uint64(1); !w.settled(); number++ {
+		n.do(func() {
+			if n.group.Waiting() > 3 {
+				return
+			}
+			o := Origin{Node: nodeID(60), Boot: 1, Number: number, Low: number}
+			answer := &told{}
+			if r := n.group.Write(w.now, o, AppendCommands(nil, []request.Command{words("INCR", key("n"))}), answer); r == Taken {
+				asked = append(asked, answer)
+			}
+		})
+		if w.step(); number > 100_000 {
+			w.fatalf("the tablet does not grow")
+		}
+		if g := n.group; g.sole.on && !g.Alone() {
+			t.Fatalf("the library is not asked by one of %d replicas", len(g.Descriptor().Replicas))
+		}
+	}
+	if n.group.Term() != term {
+		t.Fatalf("term %d became %d", term, n.group.Term())
+	}
+	w.until("all are answered", func() bool { return n.group.Waiting() == 0 })
+	for i, answer := range asked {
+		if answer.done != 1 || answer.lost+answer.spent > 0 {
+			t.Fatalf("write %d of %d: %+v", i+1, len(asked), answer)
+		}
+	}
+	c.expect(fmt.Sprintf("$%d\r\n%d\r\n", len(strconv.Itoa(200+len(asked))), 200+len(asked)), "GET", key("n"))
+	w.until("all hold the same", func() bool { return w.even() })
+	w.mustAgree()
 }
 
 // While the second new replica still receives its snapshot the first one waits for it, so that the group does not rest

@@ -60,15 +60,24 @@ func (t *Turn) Reset(now time.Duration) {
 // Ready adds to the turn what the group has to do. An error means that this replica cannot go on: its log or its
 // state cannot be read.
 func (g *Group) Ready(t *Turn) error {
+	if g.sole.wanted {
+		if err := g.rejoin(t.Now); err != nil {
+			return err
+		}
+	}
 	if g.asks() {
 		g.lease.renewed = false
-		g.raft.ReadIndex(g.reads.ask())
+		if context := g.reads.ask(); g.sole.on {
+			g.sole.readIndex(context, g.head.applied.Index)
+		} else {
+			g.raft.ReadIndex(context)
+		}
 	}
 	g.askForWord(t)
-	if !g.raft.HasReady() {
+	if !g.hasReady() {
 		return nil
 	}
-	rd := g.raft.Ready()
+	rd := g.takeReady()
 	g.ready, g.inTurn, g.proposed = rd, true, 0
 	t.Groups = append(t.Groups, g)
 	g.observe(t.Now, &rd)
@@ -85,6 +94,17 @@ func (g *Group) Ready(t *Turn) error {
 		return nil
 	}
 	return g.apply(t, rd.CommittedEntries)
+}
+
+func (g *Group) takeReady() raft.Ready {
+	if !g.sole.on {
+		return g.raft.Ready()
+	}
+	rd := g.sole.ready()
+	if n := len(rd.CommittedEntries); n > 0 {
+		g.log.hard.Commit = rd.CommittedEntries[n-1].GetIndex()
+	}
+	return rd
 }
 
 func (g *Group) send(t *Turn, messages []*pb.Message) {
@@ -205,7 +225,11 @@ func (g *Group) apply(t *Turn, entries []*pb.Entry) error {
 	for _, op := range ops[before:] {
 		t.Bytes += len(op.Key) + len(op.Value)
 	}
-	g.log.forget(g.head.applied.Index)
+	if g.sole.on {
+		g.log.forget(g.head.applied.Index, 0) // there is nobody to send them to
+	} else {
+		g.log.forget(g.head.applied.Index, tailEntries)
+	}
 	g.truncate(t)
 	return nil
 }
@@ -302,7 +326,7 @@ func (g *Group) truncate(t *Turn) {
 		return
 	}
 	to := applied
-	if g.leading {
+	if g.leading && !g.sole.on {
 		lowest := applied.Index
 		g.raft.WithProgress(func(_ uint64, _ raft.ProgressType, pr progress) { lowest = min(lowest, pr.Match) })
 		if applied.Index-lowest < 4*g.truncateAt && g.applyBytes < 4*truncateBytes {
@@ -382,7 +406,12 @@ func (t *Turn) Persisted() {
 		if g.inTurn {
 			rd := g.ready
 			g.ready, g.inTurn = raft.Ready{}, false
+			if g.sole.on {
+				g.sole.advance()
+				continue
+			}
 			g.raft.Advance(rd)
+			g.standAlone(t.Now)
 		}
 	}
 }
