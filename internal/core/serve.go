@@ -29,8 +29,8 @@ func (c *Core) serve(p *place, write bool, o tablet.Origin, encoded []byte, comm
 			return s
 		}
 	}
-	if g.Resting() {
-		c.observeClocks(p) // nobody has asked for the tablet's time for long
+	if g.Resting() || !p.led {
+		c.observeClocks(p) // nobody has asked for the tablet's time for long, or since this replica leads
 	}
 	var refusal tablet.Refusal
 	if write {

@@ -73,6 +73,8 @@ type node struct {
 	ended    error // why the last process ended by itself
 	refusals []string
 	told     []Event
+	// waiting, when not nil, is called while the worker waits for the disk.
+	waiting func()
 }
 
 // conn is a connection between two nodes.
@@ -260,6 +262,9 @@ func (n *node) turn() bool {
 		n.w.t.Fatalf("node %d: %v", n.index, err)
 	}
 	c.Applied()
+	if n.waiting != nil {
+		n.waiting()
+	}
 	if t.Sync && n.crashIn > 0 {
 		if n.crashIn--; n.crashIn == 0 {
 			n.w.kill(n, func(unsynced int) int { return n.w.rng.IntN(unsynced + 1) })
