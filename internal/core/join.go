@@ -161,20 +161,11 @@ func (c *Core) judge(err error) {
 	var refusal *registry.Error
 	switch {
 	case err == nil, errors.Is(err, registry.ErrStale):
-		c.askAll()
+		c.askChanged()
 	case errors.As(err, &refusal):
 		c.fail(fmt.Errorf("the cluster does not take this node: %w", err))
 	default:
 		c.tell(Info, "waiting to be admitted to the cluster", "because", err.Error())
-	}
-}
-
-// askAll asks the connected members for their registry.
-func (c *Core) askAll() {
-	for _, id := range c.memberIDs() {
-		if id != c.self && c.live(id) {
-			c.out.Add(id, false, wire.Ask{})
-		}
 	}
 }
 
@@ -227,7 +218,7 @@ func (c *Core) setUp() {
 		if err != nil {
 			c.tell(Info, "waiting to be up in the registry", "because", err.Error())
 		}
-		c.askAll()
+		c.askChanged()
 	})
 }
 
@@ -318,7 +309,7 @@ func (c *Core) Leave(done func(error)) {
 			done(err)
 			return
 		}
-		c.askAll()
+		c.askChanged()
 	})
 }
 
@@ -340,7 +331,7 @@ func (c *Core) Holds() int {
 func (c *Core) tickLeave() {
 	if self, ok := c.registry.Member(c.self); ok && self.State != registry.Leaving {
 		// It was called down meanwhile, and up again: its wish to leave got lost.
-		c.call(registry.Command{SetState: &registry.SetState{ID: c.self, State: registry.Leaving, Boot: c.cfg.Boot}}, func(error) { c.askAll() })
+		c.call(registry.Command{SetState: &registry.SetState{ID: c.self, State: registry.Leaving, Boot: c.cfg.Boot}}, func(error) { c.askChanged() })
 		return
 	}
 	if c.Holds() > 0 {

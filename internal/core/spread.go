@@ -35,6 +35,23 @@ func (c *Core) askNewer(from ident.NodeID) {
 	c.out.Add(from, false, wire.Ask{})
 }
 
+// askChanged asks for the registry after the system group has changed it for this node: its leader, which has it for certain,
+// or where that is out of reach all that are connected.
+func (c *Core) askChanged() {
+	switch leader, _ := c.system.whereabouts(); {
+	case leader == c.self:
+		return // it has it
+	case c.live(leader):
+		c.out.Add(leader, false, wire.Ask{})
+		return
+	}
+	for _, id := range c.memberIDs() {
+		if id != c.self && c.live(id) {
+			c.out.Add(id, false, wire.Ask{})
+		}
+	}
+}
+
 // tellRegistry sends the registry as this node knows it.
 func (c *Core) tellRegistry(to ident.NodeID) {
 	c.out.Add(to, false, &wire.Registry{Encoded: c.encodedRegistry()})

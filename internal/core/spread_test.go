@@ -12,7 +12,7 @@ import (
 // cluster has nodes, all of them the same, and a large cluster in which nodes come and go would do little else.
 func TestOneIsAskedForANewRegistry(t *testing.T) {
 	w := newRing(t, 310, 5)
-	n := w.nodes[0]
+	n := w.nodes[4]
 	c, now := n.core, n.time()
 	hear := func(revision uint64, from ...*node) (asked []ident.NodeID) {
 		c.At(now)
@@ -41,8 +41,16 @@ func TestOneIsAskedForANewRegistry(t *testing.T) {
 		c.Persisted(count)
 		return asked
 	}
+	leader := w.leader(System)
+	if leader == n {
+		t.Fatal("the node that is watched leads the system group")
+	}
+	c.askChanged()
+	if asked := hear(0); len(asked) != 1 || asked[0] != leader.id {
+		t.Errorf("the registry was changed for a node: it asked %v, not the leader that changed it", asked)
+	}
 	newer := c.Registry().Revision() + 1
-	if asked := hear(newer, w.nodes[1:]...); len(asked) != 1 || asked[0] != w.nodes[1].id {
+	if asked := hear(newer, w.nodes[:4]...); len(asked) != 1 || asked[0] != w.nodes[0].id {
 		t.Errorf("four nodes know a newer registry: asked %v", asked)
 	}
 	now.Mono += askAgain / 2
@@ -54,7 +62,7 @@ func TestOneIsAskedForANewRegistry(t *testing.T) {
 		t.Errorf("nobody answered: asked %v", asked)
 	}
 	now.Mono += time.Second
-	if asked := hear(newer-1, w.nodes[1:]...); len(asked) != 0 {
+	if asked := hear(newer-1, w.nodes[:4]...); len(asked) != 0 {
 		t.Errorf("nobody knows a newer one: asked %v", asked)
 	}
 }
