@@ -274,15 +274,20 @@ func (c *Core) walked(res *ring.Result) bool {
 }
 
 // systemTargets are the nodes that should hold the system group: five, or three, or as many as there are below
-// that. Those that hold it stay.
+// that. Those that hold it stay, but one that is called down only where no other could: there is little to copy, so no
+// grace is given, and without a majority of this group nobody can be called down, and nothing else is copied either.
 func (c *Core) systemTargets() []ident.NodeID {
-	var voters, others []ident.NodeID
+	var voters, others, down []ident.NodeID
 	for _, m := range c.registry.Members() {
 		if !c.counts(&m) || m.State == registry.Joining {
 			continue
 		}
 		if r, ok := c.system.group.Descriptor().Find(m.ID); ok && r.Role != tablet.Outgoing {
-			voters = append(voters, m.ID)
+			if m.State == registry.Down && !c.live(m.ID) {
+				down = append(down, m.ID)
+			} else {
+				voters = append(voters, m.ID)
+			}
 		} else if c.live(m.ID) {
 			others = append(others, m.ID)
 		}
@@ -290,7 +295,7 @@ func (c *Core) systemTargets() []ident.NodeID {
 	if i := slices.Index(voters, c.self); i > 0 {
 		voters[0], voters[i] = voters[i], voters[0]
 	}
-	all := append(voters, others...)
+	all := slices.Concat(voters, others, down)
 	size := len(all)
 	switch {
 	case size >= 5:

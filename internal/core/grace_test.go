@@ -3,6 +3,8 @@ package core
 import (
 	"testing"
 	"time"
+
+	"github.com/quorddb/quord/internal/tablet"
 )
 
 // The grace counts from when a node fell silent. Where it counted from when all had agreed that it was down, a cluster in
@@ -35,5 +37,45 @@ func TestTheGraceCountsFromTheSilence(t *testing.T) {
 	w.until(10*time.Second, "the dead node's share to be copied elsewhere", func() bool { return named() == 0 })
 	if took := w.now - killed; took > replaceAfter+2*time.Second {
 		t.Errorf("a node's share was copied elsewhere after %v; the grace is %v", took, replaceAfter)
+	}
+}
+
+// Nothing is copied elsewhere while the system group has no majority, for it calls nodes down. It holds little itself, so
+// a voter that is down is replaced at once; where it waited for the grace like a tablet, three deaths within it stopped
+// everything until one came back.
+func TestTheSystemGroupGivesNoGrace(t *testing.T) {
+	w := newRing(t, 321, 8)
+	leader := w.leader(System)
+	voters := func() (live, all int) {
+		for _, r := range leader.core.system.group.Descriptor().Voters() {
+			if all++; leader.core.live(r.Node) {
+				live++
+			}
+		}
+		return live, all
+	}
+	kill := func() (dead *node) {
+		for _, n := range w.running() {
+			if r, ok := leader.core.system.group.Descriptor().Find(n.id); ok && n != leader && r.Role == tablet.Voter {
+				dead = n
+			}
+		}
+		w.kill(dead, nil)
+		return dead
+	}
+	for range 3 { // one after the other: had the dead stayed voters, the third would have taken the majority
+		dead := kill()
+		w.until(replaceAfter/3, "the voter that died to be replaced", func() bool {
+			d := leader.core.system.group.Descriptor()
+			_, stays := d.Find(dead.id)
+			live, all := voters()
+			return !stays && !d.Joint && live == 5 && all == 5
+		})
+	}
+	// Nobody is left to take another one's place: it stays a voter until the grace is over.
+	kill()
+	w.run(replaceAfter / 2)
+	if live, all := voters(); live != 4 || all != 5 {
+		t.Errorf("of four nodes, and one that may yet come back, %d of %d voters live", live, all)
 	}
 }
