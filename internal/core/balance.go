@@ -14,14 +14,17 @@ import (
 
 const (
 	// So often, and so many at a time, tablets are compared with the ring's wish: a little now and then while nothing has
-	// changed lately, for an idle node should stay asleep.
+	// changed lately, for an idle node should stay asleep. Those that are on their way somewhere are looked after in
+	// balanceAfoot, however many others there are.
+	balanceAfoot = 20 * time.Millisecond
 	balanceBusy  = 50 * time.Millisecond
-	balanceIdle  = 250 * time.Millisecond
+	balanceIdle  = 500 * time.Millisecond
 	perRoundBusy = 256
-	perRoundIdle = 160
+	perRoundIdle = 128
 	// maxAdding bounds the tablets led here that wait for new replicas to catch up, and so the transfers that
 	// this node sets off.
 	maxAdding = 64
+	maxAfoot  = 4 * maxAdding
 	// walkAge is how old what the ring said about a tablet may be.
 	walkAge = 5 * time.Second
 	// ringPatience is how long the ring may show something else than the registry before it is no longer heeded.
@@ -62,6 +65,9 @@ func (c *Core) undecided(p *place) bool {
 // balance is where the comparison of the tablets with the ring stands.
 type balance struct {
 	next    int // the tablet that is looked at next
+	roundAt time.Duration
+	// afoot are the tablets of which a step is under way: at most maxAfoot, the others are met in their turn.
+	afoot   []*place
 	lookups map[uint64]*place
 	// changedAt is when the ring or the registry last changed.
 	changedAt time.Duration
@@ -77,9 +83,12 @@ type balance struct {
 	scratch     []ring.Token
 }
 
-// pace is how long it is until the next round.
+// pace is how long it is until the balance is to be looked after again.
 func (b *balance) pace(now time.Duration) time.Duration {
-	if now < b.busyUntil {
+	switch {
+	case len(b.afoot) > 0:
+		return balanceAfoot
+	case now < b.busyUntil:
 		return balanceBusy
 	}
 	return balanceIdle
@@ -94,12 +103,11 @@ func (c *Core) tickBalance() {
 	}
 	b := &c.balance
 	c.countMembers()
-	adding := 0
-	for _, p := range c.places {
-		if p.led && p.wish.step.Copies() {
-			adding++
-		}
+	adding := c.stepAfoot()
+	if c.now.Mono < b.roundAt {
+		return
 	}
+	b.roundAt = c.now.Mono + balanceBusy
 	if c.system.led {
 		c.reconcile(c.system, c.systemTargets(), 1)
 	}
@@ -110,22 +118,66 @@ func (c *Core) tickBalance() {
 	for range min(n, len(c.places)) {
 		p := c.places[b.next%len(c.places)]
 		b.next = (b.next + 1) % len(c.places)
-		if !p.led || p.group == nil || !p.group.Serving() {
+		if p.afoot {
 			continue
 		}
-		targets := c.targets(p)
-		if len(targets) == 0 {
+		was, add := p.wish.step, maxAdding-adding
+		if len(b.afoot) >= maxAfoot {
+			add = 0
+		}
+		if !c.compare(p, add) {
 			continue
 		}
-		was := p.wish.step
-		c.reconcile(p, targets, maxAdding-adding)
 		if p.wish.step == tablet.Adding && was != tablet.Adding {
 			adding++
 		}
-		if p.wish.step != tablet.Settled {
-			b.busyUntil = max(b.busyUntil, c.now.Mono+time.Second)
+		if c.steps(p) && len(b.afoot) < maxAfoot {
+			p.afoot = true
+			b.afoot = append(b.afoot, p)
 		}
 	}
+}
+
+// stepAfoot takes the next steps of the tablets that are on their way, and returns how many of them are being copied.
+func (c *Core) stepAfoot() (adding int) {
+	b := &c.balance
+	for _, p := range b.afoot {
+		if p.led && p.wish.step.Copies() {
+			adding++
+		}
+	}
+	b.afoot = slices.DeleteFunc(b.afoot, func(p *place) bool {
+		was := p.wish.step
+		if !c.compare(p, maxAdding-adding) || !c.steps(p) {
+			p.afoot = false
+		} else if p.wish.step == tablet.Adding && !was.Copies() {
+			adding++
+		}
+		return !p.afoot
+	})
+	return adding
+}
+
+// steps reports whether a tablet is on its way to what the ring wants, and does not just wait for its turn.
+func (c *Core) steps(p *place) bool {
+	return p.wish.step.Moves() && c.now.Mono >= p.wish.since+c.cfg.Settle
+}
+
+// compare takes the next step of a tablet towards what the ring wants, and reports whether it was for this node to do so
+// and clear what that is.
+func (c *Core) compare(p *place, add int) bool {
+	if !p.led || p.group == nil || !p.group.Serving() {
+		return false
+	}
+	targets := c.targets(p)
+	if len(targets) == 0 {
+		return false
+	}
+	c.reconcile(p, targets, add)
+	if p.wish.step != tablet.Settled {
+		c.balance.busyUntil = max(c.balance.busyUntil, c.now.Mono+time.Second)
+	}
+	return true
 }
 
 // countMembers finds out which members count, once a round; tokens are hashes and are made again only when the

@@ -57,6 +57,7 @@ type Core struct {
 	store kv.Store
 	rand  *rand.Rand
 	now   Now
+	phase time.Duration // of what the node does again and again
 
 	registry *registry.Registry // the newest that is known; its own group may know a newer one
 	places   []*place           // by tablet; empty until the cluster is known
@@ -120,7 +121,7 @@ func New(cfg Config, now Now) (*Core, error) {
 		cfg.Settle = 2 * time.Second
 	}
 	c := &Core{
-		cfg: cfg, self: ident.NodeOf(cfg.Key), store: cfg.Store, now: now,
+		cfg: cfg, self: ident.NodeOf(cfg.Key), store: cfg.Store, now: now, phase: time.Duration(cfg.Seed % uint64(time.Second)),
 		rand:  rand.New(rand.NewPCG(cfg.Seed, 0x636f7265)),
 		peers: map[ident.NodeID]*peer{}, out: wire.NewOutbox(), traces: map[uint64]*trace{},
 	}

@@ -36,6 +36,7 @@ type place struct {
 
 	numbers numbers
 	wish    wish
+	afoot   bool // it is in balance.afoot
 	sink    *incoming
 	retired uint64       // the last replica that was destroyed here, which the store may not know yet
 	lost    *tablet.Lost // the stored replica, while damage does not let it be opened

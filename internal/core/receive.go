@@ -127,6 +127,9 @@ func (c *Core) raft(from ident.NodeID, m wire.Raft) {
 		c.tell(Warn, "a raft message was dropped", "from", from, "error", err)
 		return
 	}
+	if p.led {
+		c.startTransfers(p) // what a replica lacks may be all that the message has shown
+	}
 	c.touch(p)
 }
 
@@ -183,26 +186,32 @@ func (c *Core) Tick() {
 		c.takeRing()
 	}
 	if now >= m.pulseAt {
-		m.pulseAt = now + pulseEvery
+		m.pulseAt = c.beat(pulseEvery)
 		c.pulseOut()
 	}
 	c.tickScrub()
 	if now >= m.watchAt {
-		m.watchAt = now + watchEvery
+		m.watchAt = c.beat(watchEvery)
 		c.watch()
 		c.tickTransfers()
 		c.tickMends()
 		c.yield()
 	}
 	if now >= m.acquaintAt {
-		m.acquaintAt = now + acquaintEvery
+		m.acquaintAt = c.beat(acquaintEvery)
 		c.tickSeat()
 		c.tickAcquaint()
 	}
 	if now >= m.balanceAt {
 		c.tickBalance()
-		m.balanceAt = now + c.balance.pace(now)
+		m.balanceAt = c.beat(c.balance.pace(now))
 	}
+}
+
+// beat returns the next moment of those that are a period apart. What a node does again and again so falls together, and
+// it wakes once for all of it; other nodes have moments of their own.
+func (c *Core) beat(every time.Duration) time.Duration {
+	return c.now.Mono + every - (c.now.Mono+c.phase)%every
 }
 
 // nextSlack is how long what a node does periodically may be put off so that it wakes less often.

@@ -12,8 +12,8 @@ import (
 // all that it stores: scrubBytes every scrubEvery, which is 28 GB a day.
 
 const (
-	scrubEvery = 100 * time.Millisecond
-	scrubBytes = 32 << 10
+	scrubEvery = 250 * time.Millisecond
+	scrubBytes = 80 << 10
 	// mendAgain is how soon a replica is mended again because the scrub met an unreadable part of the disk once more.
 	mendAgain = 10 * time.Minute
 )
@@ -31,7 +31,7 @@ func (c *Core) tickScrub() {
 	if c.now.Mono < s.at {
 		return
 	}
-	s.at = c.now.Mono + scrubEvery
+	s.at = c.beat(scrubEvery)
 	// Tablets that this node does not hold, or that are to be mended, are passed over.
 	for range len(c.places) + 1 {
 		p := c.system

@@ -33,6 +33,8 @@ type moves struct {
 	out   map[uint64]*outgoing
 	in    map[inKey]*incoming
 	ready []*incoming // those with something to write
+	// crowded says that a replica may want a snapshot for which there was no room.
+	crowded bool
 	// queued is how many bytes wait in the queues of in, and of those that were dropped since and are still in ready.
 	queued int
 }
@@ -96,7 +98,8 @@ type incoming struct {
 // startTransfers begins to send snapshots to the replicas of a group that its log no longer reaches.
 func (c *Core) startTransfers(p *place) {
 	if len(c.moves.out) >= maxOutgoing {
-		return // raft asks again
+		c.moves.crowded = true
+		return
 	}
 	for _, r := range p.group.Lagging() {
 		if c.live(r.Node) && !c.sending(p, r.ID) {
@@ -263,6 +266,10 @@ func (c *Core) tickTransfers() {
 			}
 		}
 	}
+	if !c.moves.crowded || len(c.moves.out) >= maxOutgoing {
+		return
+	}
+	c.moves.crowded = false
 	for _, p := range c.places {
 		if p.led && p.group != nil {
 			c.startTransfers(p)

@@ -7,7 +7,9 @@ import (
 )
 
 const (
-	roomEvery = 200 * time.Millisecond
+	// The room is measured so often: seldom while there is several times what should stay free.
+	roomEvery   = time.Second
+	roomShortly = 200 * time.Millisecond
 	// maxFloor and floorShare say how much of the disk should stay free: a part of it, and no more than it takes to
 	// finish what the store has begun.
 	maxFloor   = 1 << 30
@@ -22,10 +24,16 @@ func floor(total uint64) uint64 { return min(maxFloor, total/floorShare) }
 
 // watchRoom tells the core how much room the disk has, and sets some aside while there is enough.
 func (n *Node) watchRoom() {
-	ticker := time.NewTicker(roomEvery)
-	defer ticker.Stop()
 	failed, kept := false, true
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
+		select {
+		case <-timer.C:
+		case <-n.ctx.Done():
+			return
+		}
+		timer.Reset(roomShortly)
 		free, total, err := n.store.Room()
 		switch {
 		case err != nil:
@@ -35,6 +43,9 @@ func (n *Node) watchRoom() {
 			failed = true
 		case total > 0:
 			failed = false
+			if free/4 > floor(total) {
+				timer.Reset(roomEvery)
+			}
 			n.worker.on(n.ctx, func(c *core.Core) { c.Room(free) })
 			ballast := min(maxBallast, total/ballastShare)
 			if free > 2*floor(total)+ballast {
@@ -44,11 +55,6 @@ func (n *Node) watchRoom() {
 				}
 				kept = err == nil
 			}
-		}
-		select {
-		case <-ticker.C:
-		case <-n.ctx.Done():
-			return
 		}
 	}
 }

@@ -53,7 +53,7 @@ type Settings struct {
 	HandshakeTimeout time.Duration
 	// WriteTimeout ends a connection when the other side takes nothing for that long. Default 10 s.
 	WriteTimeout time.Duration
-	// PingEvery is the interval of keepalive frames. Default 200 ms.
+	// PingEvery is how long nothing leaves on a connection before a keepalive frame does. Default 200 ms.
 	PingEvery time.Duration
 	// Silence ends a connection on which nothing arrives for that long; at least two PingEvery. Default 1 s.
 	Silence time.Duration

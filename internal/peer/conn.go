@@ -39,7 +39,10 @@ type conn struct {
 	since   atomic.Int64 // live since then, 0 before
 	waiting atomic.Int64 // a read has been waiting since then; 0 while none waits
 	heard   atomic.Int64 // bytes last arrived
+	wrote   atomic.Int64 // bytes last left
 	rtt     atomic.Int64 // smoothed round trip, in nanoseconds; 0 is not known
+
+	asked int64 // when the last ping was queued; the pulses' own
 
 	once   sync.Once
 	cause  error         // valid when closed is
@@ -210,6 +213,7 @@ func (w *flusher) write(b []byte) error {
 		}
 		n, err := w.c.nc.Write(b[:min(len(b), writePiece)])
 		w.c.stats.bytesOut.Add(uint64(n))
+		w.c.wrote.Store(w.c.t.nanos())
 		if err != nil {
 			return lost("write", err)
 		}

@@ -5,8 +5,12 @@ import (
 	"time"
 )
 
-// pulses sends a ping on every connection each PingEvery, and ends those on which nothing has arrived for Silence. It
-// is how a connection whose other end vanished without a word is noticed.
+// measureEvery is after how many PingEvery a connection that is in use is asked for its round trip.
+const measureEvery = 10
+
+// pulses sends a ping on every connection on which nothing has left for PingEvery, and now and then on the others, for
+// the round trip. It ends those on which nothing has arrived for Silence: it is how a connection whose other end vanished
+// without a word is noticed. An answer is a sign of life too, so that on an idle connection one side does the asking.
 func (t *Transport) pulses() {
 	ticker := time.NewTicker(t.cfg.PingEvery)
 	defer ticker.Stop()
@@ -27,7 +31,10 @@ func (t *Transport) pulses() {
 				c.close(ErrSilent)
 				continue
 			}
-			c.out.beat(kindPing, now)
+			if now-c.wrote.Load() > int64(t.cfg.PingEvery)*3/4 || now-c.asked > measureEvery*int64(t.cfg.PingEvery) {
+				c.asked = now
+				c.out.beat(kindPing, now)
+			}
 		}
 	}
 }

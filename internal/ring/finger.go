@@ -26,19 +26,21 @@ func (r *Ring) Finger(id ID, i int) (Token, bool) {
 	return m.fingers[k], true
 }
 
-// fixNextFinger renews one finger of one token, in turn; at most one such lookup is in flight (ToN 2003,
-// figure 6: fix_fingers).
-func (r *Ring) fixNextFinger() {
-	if r.lookups.fixing || r.choice.waiting > 0 {
-		return
+// fixNextFinger renews one finger of one token, in turn, if one is still to be fixed; at most one such lookup is in
+// flight (ToN 2003, figure 6: fix_fingers). It reports whether it did.
+func (r *Ring) fixNextFinger() bool {
+	if r.lookups.fixes == 0 || r.lookups.fixing || r.choice.waiting > 0 {
+		return false
 	}
+	r.lookups.fixes--
 	for range r.members {
 		r.lookups.turn = (r.lookups.turn + 1) % len(r.members)
 		if m := r.members[r.lookups.turn]; m.phase == Member && len(m.list) > 0 {
 			r.fixFinger(m)
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // fixFinger renews the next finger of m. What a successor list of this node covers needs no lookup.

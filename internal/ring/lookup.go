@@ -181,6 +181,7 @@ type lookups struct {
 	ticket uint64
 	joins  int  // how many are for joins
 	fixing bool // whether one is for a finger
+	fixes  int  // how many fingers are to be fixed before the next moment of stabilization
 	turn   int  // the member whose finger was fixed last
 }
 

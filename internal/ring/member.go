@@ -31,8 +31,16 @@ const (
 	rectifying
 )
 
-// groups is over how many moments of an interval a node's tokens are spread.
-const groups = 8
+const (
+	// groups is over how many moments of an interval a node's tokens are spread. Neighbouring tokens belong to different
+	// ones, or they would find each other in a step of their own; more moments would wake an idle node, and those whom
+	// it asks, more often.
+	groups = 2
+	// soon is the part of an interval after which a token looks again that has just learned something.
+	soon = 8
+	// fixes is how many fingers a node renews in each of those moments, one after the other.
+	fixes = 4
+)
 
 // member is one token of this node with the state of the papers' Chord node.
 type member struct {

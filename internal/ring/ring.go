@@ -173,7 +173,7 @@ func (r *Ring) Tick(now time.Duration) {
 		r.stabilize(m)
 	}
 	if fix {
-		r.fixNextFinger()
+		r.lookups.fixes = fixes
 	}
 	if r.choice.waiting > 0 && r.choice.deadline <= now {
 		r.decide()
@@ -234,10 +234,16 @@ func (r *Ring) handle(from ident.NodeID, msg *Message) {
 	}
 }
 
-// settle delivers what this node's tokens say to each other. It ends: each message belongs to a step of one
-// token or to a lookup, both of which take a bounded number of messages and then wait for a Tick.
+// settle delivers what this node's tokens say to each other, and lets the next finger be fixed. It ends: each message
+// belongs to a step of one token or to a lookup, both of which take a bounded number of messages and then wait for a
+// Tick.
 func (r *Ring) settle() {
-	for i := 0; i < len(r.local); i++ {
+	for i := 0; ; i++ {
+		for i >= len(r.local) && r.fixNextFinger() {
+		}
+		if i >= len(r.local) {
+			break
+		}
 		msg := r.local[i]
 		r.handle(r.self, &msg)
 	}

@@ -34,6 +34,10 @@ func (r *Ring) stabilizeFromSuccessor(m *member, state *Message) {
 	if r.askOffered(m) {
 		return
 	}
+	if state.Ceded && state.Pred == r.token(m) {
+		r.endStabilize(m) // the successor knows m, as it is in this life
+		return
+	}
 	r.finishStabilize(m)
 }
 
@@ -45,7 +49,7 @@ func (r *Ring) stabilizeFromPredecessor(m *member, state *Message) {
 	}
 	r.setList(m, m.peer, state.List)
 	m.succEpoch = state.Epoch
-	m.due = min(m.due, r.now+r.cfg.StabilizeEvery/groups) // tell the tail of the list soon
+	m.due = min(m.due, r.now+r.cfg.StabilizeEvery/soon) // tell the tail of the list soon
 	r.finishStabilize(m)
 }
 
@@ -117,12 +121,19 @@ func (r *Ring) following(m *member) []Token {
 }
 
 // finishStabilize ends the step. Whatever came of it, the successor is told of m.
+//
+// Departs from the paper: a successor whose answer has just shown that it knows m is not told. It would do nothing, and
+// a ring in which nothing happens speaks less.
 func (r *Ring) finishStabilize(m *member) {
 	if len(m.list) > 0 {
 		r.send(m.list[0].Node, Message{Kind: Notify, To: m.list[0].ID, From: m.id, Epoch: m.epoch})
 	}
+	r.endStabilize(m)
+}
+
+func (r *Ring) endStabilize(m *member) {
 	if !m.confirmed {
-		m.due = min(m.due, r.now+r.cfg.StabilizeEvery/groups)
+		m.due = min(m.due, r.now+r.cfg.StabilizeEvery/soon)
 	}
 	r.endStep(m)
 }

@@ -100,6 +100,7 @@ func (c *Config) pebbleOptions(s *Store) *pebble.Options {
 		LBaseMaxBytes:               64 << 20,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 	}
+	o.Experimental.CompactionScheduler = newScheduler()
 	// Snappy, the default of Pebble, stays: it costs least, and zstd without cgo opens a decoder per block.
 	o.Levels[0].BlockSize = 8 << 10
 	o.Levels[0].IndexBlockSize = 256 << 10

@@ -78,6 +78,9 @@ func (g *Group) Tick(now time.Duration, rank int, live func(ident.NodeID) bool) 
 		if now >= e.beatAt {
 			g.rest.parting, g.rest.stirred = g.mayRest(live), false
 			g.raft.Tick()
+			if !g.raft.HasReady() {
+				g.lastBeat() // there is nobody to tell
+			}
 			g.leaveJoint()
 			e.beatAt = now + t.Heartbeat
 		}

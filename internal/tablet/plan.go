@@ -47,6 +47,9 @@ func (s Step) String() string {
 // its turn must not count: where all that the budget allows waited for more of it, nobody would ever get any.
 func (s Step) Copies() bool { return s == Adding || s == Catching }
 
+// Moves reports whether the next step can be taken as soon as the present one has ended.
+func (s Step) Moves() bool { return s != Settled && s != Stuck }
+
 // Plan takes the next step towards the targets, if this replica leads and no step is under way. live tells which
 // nodes are connected, able which of them may lead; add is how many learners the node's budget of transfers allows to be added now.
 //

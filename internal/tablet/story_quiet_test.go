@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quorddb/quord/internal/ident"
 	pb "go.etcd.io/raft/v3/raftpb"
 )
 
@@ -196,4 +197,18 @@ func TestExpiryInAQuietGroup(t *testing.T) {
 	if got := w.nodes[0].group.Keys(); got != keys-1 {
 		t.Errorf("%d keys of %d after 62 s", got, keys)
 	}
+}
+
+// A replica that is alone has nobody to say goodbye to, and rests all the same: a node by itself is idle too.
+func TestALoneReplicaRests(t *testing.T) {
+	w := grown(t, 1, 1, 1)
+	c := w.newClient(0)
+	c.expect(":1\r\n", "INCR", key("n"))
+	w.until("it rests", w.atRest)
+	if n := w.nodes[0]; n.group.Tick(w.now, 0, func(ident.NodeID) bool { return true }) != Never {
+		t.Error("it wants a tick")
+	}
+	w.pass(time.Hour)
+	c.expect(":2\r\n", "INCR", key("n"))
+	w.until("it rests again", w.atRest)
 }
