@@ -81,7 +81,7 @@ func benchmarkSet(b *testing.B, atOnce int) {
 		all = append(all, &request.Request{})
 	}
 	load.ended = all
-	now := n.time()
+	now, turns := n.time(), 0
 	step := func() {
 		due := append(all[:0], load.ended...)
 		load.ended = make([]*request.Request, 0, atOnce)
@@ -91,6 +91,9 @@ func benchmarkSet(b *testing.B, atOnce int) {
 		now.Mono += time.Millisecond
 		now.Wall++
 		n.core.At(now)
+		if turns++; turns%10 == 0 {
+			n.core.Tick()
+		}
 		n.core.Submit(due)
 		load.turn(b)
 		all = due

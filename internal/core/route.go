@@ -96,12 +96,10 @@ func (c *Core) submit(r *request.Request) {
 		return
 	}
 	q := &pending{core: c, req: r, place: p, deadline: c.now.Mono + c.cfg.RequestTimeout}
-	if r.Write || p.group == nil || !p.group.Leading() {
-		if !q.encode() {
+	if r.Write {
+		if !q.fits() {
 			return
 		}
-	}
-	if r.Write {
 		if len(p.numbers.flight) >= maxFlight {
 			r.End(nil, &request.Failure{Code: request.TryAgain, Message: fmt.Sprintf(
 				"this node has %d writes to one tablet under way, its bound", maxFlight)})
@@ -116,23 +114,36 @@ func (c *Core) submit(r *request.Request) {
 	c.try(q)
 }
 
-// encode makes what travels to a leader or into its log; it reports whether that is allowed to be so large.
+// size is about how large the commands are once they are encoded.
+func (q *pending) size() (n int) {
+	for _, cmd := range q.req.Commands {
+		for _, arg := range cmd {
+			n += len(arg) + 8
+		}
+	}
+	return n
+}
+
+// fits reports whether what travels to a leader or into its log is allowed to be so large; otherwise the request has
+// ended.
+func (q *pending) fits() bool {
+	size := q.size()
+	if size > maxRequest {
+		q.core.finish(q, nil, &request.Failure{Code: request.Err, Message: fmt.Sprintf(
+			"the request has about %d bytes for one tablet; the bound is %d", size, maxRequest)})
+	}
+	return size <= maxRequest
+}
+
+// encode makes what travels to a leader; it reports whether that is allowed to be so large.
 func (q *pending) encode() bool {
 	if q.commands != nil {
 		return true
 	}
-	size := 0
-	for _, cmd := range q.req.Commands {
-		for _, arg := range cmd {
-			size += len(arg) + 8
-		}
-	}
-	if size > maxRequest {
-		q.core.finish(q, nil, &request.Failure{Code: request.Err, Message: fmt.Sprintf(
-			"the request has about %d bytes for one tablet; the bound is %d", size, maxRequest)})
+	if !q.fits() {
 		return false
 	}
-	q.commands = tablet.AppendCommands(make([]byte, 0, size+16), q.req.Commands)
+	q.commands = tablet.AppendCommands(make([]byte, 0, q.size()+16), q.req.Commands)
 	return true
 }
 
@@ -142,7 +153,7 @@ func (c *Core) try(q *pending) {
 	if g := q.place.group; g != nil && g.Leading() {
 		q.asked = c.self
 		c.asked(q)
-		if s := c.serve(q.place, q.req.Write, c.origin(q), q.commands, q.req.Commands, q); s != 0 {
+		if s := c.serve(q.place, q.req.Write, c.origin(q), q.req.Commands, q); s != 0 {
 			c.refused(q, s, ident.NodeID{}, 0)
 		}
 		return

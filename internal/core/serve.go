@@ -16,7 +16,7 @@ import (
 const taken wire.Status = 0
 
 // serve hands a request to the group that this node leads.
-func (c *Core) serve(p *place, write bool, o tablet.Origin, encoded []byte, commands []request.Command, w tablet.Waiter) wire.Status {
+func (c *Core) serve(p *place, write bool, o tablet.Origin, commands []request.Command, w tablet.Waiter) wire.Status {
 	g := p.group
 	if g == nil || !g.Leading() {
 		return wire.NotLeader
@@ -34,7 +34,7 @@ func (c *Core) serve(p *place, write bool, o tablet.Origin, encoded []byte, comm
 	}
 	var refusal tablet.Refusal
 	if write {
-		refusal = g.Write(c.now.Mono, o, encoded, w)
+		refusal = g.Write(c.now.Mono, o, commands, w)
 	} else {
 		refusal = g.Read(c.now.Mono, commands, w)
 	}
@@ -126,7 +126,7 @@ func (c *Core) request(from ident.NodeID, m *wire.Request) {
 	}
 	o := tablet.Origin{Node: asker, Boot: m.Boot, Number: m.Number, Low: m.Low}
 	w := &caller{core: c, node: from, id: m.ID, write: m.Write, place: p}
-	if s := c.serve(p, m.Write, o, m.Commands, commands, w); s != taken {
+	if s := c.serve(p, m.Write, o, commands, w); s != taken {
 		answer.Status = s
 		c.out.Add(from, false, &answer)
 	}

@@ -65,9 +65,11 @@ func FuzzMessage(f *testing.F) {
 
 func FuzzEntry(f *testing.F) {
 	e := entry{kind: entryCommands, origin: Origin{nodeID(1), 2, 300, 299}, time: worldStart, seed: 7, maxValue: 1 << 20}
-	f.Add(appendEntry(nil, &e, AppendCommands(nil, []request.Command{words("SET", "a", "1"), words("INCR", "n")})))
+	e.commands = []request.Command{words("SET", "a", "1"), words("INCR", "n")}
+	f.Add(appendEntry(nil, &e))
 	e.kind = entryExpire
-	f.Add(appendEntry(nil, &e, AppendCommands(nil, []request.Command{words("a", "b")})))
+	e.commands = []request.Command{words("a", "b")}
+	f.Add(appendEntry(nil, &e))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var e entry
 		var err error
@@ -75,7 +77,7 @@ func FuzzEntry(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := decodeEntry(appendEntry(nil, &e, AppendCommands(nil, e.commands)))
+		again, err := decodeEntry(appendEntry(nil, &e))
 		if diff := cmp.Diff(e, again, cmp.AllowUnexported(entry{})); err != nil || diff != "" {
 			t.Fatalf("%v: %s", err, diff)
 		}
@@ -287,7 +289,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 				time:   rapid.Int64().Draw(t, "time"), seed: u.Draw(t, "seed"), maxValue: u.Draw(t, "max"),
 			}
 			e.commands = drawCommands(t)
-			got, err := decodeEntry(appendEntry(nil, &e, AppendCommands(nil, e.commands)))
+			got, err := decodeEntry(appendEntry(nil, &e))
 			if diff := cmp.Diff(e, got, cmp.AllowUnexported(entry{})); err != nil || diff != "" {
 				t.Fatalf("%v: %s", err, diff)
 			}
@@ -346,14 +348,14 @@ func TestNothingFollowsAndNothingIsMissing(t *testing.T) {
 	h := someHead().append(nil)
 	d := someDescriptor()
 	chunk := sealed([]byte{1, 2, 1, 'a', 1, 'b', 1, 'c', 0})
-	e := entry{kind: entryCommands, origin: Origin{nodeID(1), 2, 300, 299}}
+	e := entry{kind: entryCommands, origin: Origin{nodeID(1), 2, 300, 299}, commands: []request.Command{words("GET", "a")}}
 	decoders := map[string]struct {
 		whole  []byte
 		decode func([]byte) error
 	}{
 		"message":  {appendMessage(nil, someMessages()[0], beside{sent: 1}), func(b []byte) error { _, err := decodeMessage(b); return err }},
 		"commands": {AppendCommands(nil, []request.Command{words("GET", "a")}), func(b []byte) error { _, err := DecodeCommands(b); return err }},
-		"entry":    {appendEntry(nil, &e, AppendCommands(nil, []request.Command{words("GET", "a")})), func(b []byte) error { _, err := decodeEntry(b); return err }},
+		"entry":    {appendEntry(nil, &e), func(b []byte) error { _, err := decodeEntry(b); return err }},
 		"replies":  {AppendReplies(nil, [][]byte{[]byte("+OK\r\n")}), func(b []byte) error { _, err := DecodeReplies(b); return err }},
 		"head":     {h, func(b []byte) error { _, err := decodeHead(b); return err }},
 		"sealed head": {h[:len(h)-4], func(b []byte) error {

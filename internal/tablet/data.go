@@ -1,6 +1,7 @@
 package tablet
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -26,11 +27,12 @@ func NewData(t uint32, tablets int) *Data {
 
 // Apply implements Machine.
 func (d *Data) Apply(m *Moment, commands []request.Command) [][]byte {
-	v := writeView{view: view{data: d, now: m.Time}, m: m}
+	v := d.writing(m)
+	defer v.done()
 	replies := make([][]byte, len(commands))
 	for i, c := range commands {
 		mark, keys, soonest := m.Tx.mark(), *m.Keys, *m.Soonest
-		replies[i] = command.Evaluate(&v, c, nil)
+		replies[i] = command.Evaluate(v, c, nil)
 		if err := m.Tx.err; err != nil && m.Alone && Damaged(err) {
 			m.Tx.back(mark)
 			*m.Keys, *m.Soonest = keys, soonest
@@ -80,7 +82,8 @@ func unknown(name []byte) []byte {
 
 // Expire implements Machine.
 func (d *Data) Expire(m *Moment, keys [][]byte) (n int) {
-	v := writeView{view: view{data: d, now: m.Time}, m: m}
+	v := d.writing(m)
+	defer v.done()
 	for _, k := range keys {
 		if r, ok := v.stored(k); ok && r.Expired(m.Time) {
 			v.Delete(k)
@@ -181,7 +184,21 @@ type writeView struct {
 	m *Moment
 }
 
-// stored returns what lies under key, expired or not.
+// writeViews are kept for reuse, like readViews.
+var writeViews = sync.Pool{New: func() any { return new(writeView) }}
+
+func (d *Data) writing(m *Moment) *writeView {
+	v := writeViews.Get().(*writeView)
+	v.data, v.now, v.m = d, m.Time, m
+	return v
+}
+
+func (v *writeView) done() {
+	*v = writeView{view: view{key: v.key[:0]}}
+	writeViews.Put(v)
+}
+
+// stored returns what lies under key, expired or not, and leaves the stored key in v.key.
 func (v *writeView) stored(key []byte) (record.Record, bool) {
 	v.key = record.AppendKey(v.key[:0], key, nil)
 	b := v.m.Tx.Get(v.key)
@@ -213,20 +230,19 @@ func (v *writeView) Put(key []byte, r record.Record) {
 		v.m.Tx.err, had = nil, true // what nobody can read is replaced; its expiry, if it had one, is stale
 		v.m.Wounds++
 	}
-	s := slot.Of(key)
 	if !had {
 		*v.m.Keys++
 	} else if old.ExpireAt != 0 && old.ExpireAt != r.ExpireAt {
-		v.m.Tx.Delete(expiryKey(s, old.ExpireAt, key))
+		v.m.Tx.Delete(expiryKey(slot.Of(key), old.ExpireAt, key))
 	}
 	if r.ExpireAt != 0 && (!had || old.ExpireAt != r.ExpireAt) {
-		v.m.Tx.Set(expiryKey(s, r.ExpireAt, key), nil)
+		v.m.Tx.Set(expiryKey(slot.Of(key), r.ExpireAt, key), nil)
 		if *v.m.Soonest < 0 || *v.m.Soonest > r.ExpireAt {
 			*v.m.Soonest = r.ExpireAt
 		}
 	}
 	r.Version = v.m.Index
-	stored := record.AppendKey(make([]byte, 0, len(key)+16), key, nil)
+	stored := bytes.Clone(v.key)
 	v.m.Tx.Set(stored, r.Append(make([]byte, 0, len(r.Value)+24), stored))
 }
 
@@ -240,7 +256,7 @@ func (v *writeView) Delete(key []byte) {
 	if old.ExpireAt != 0 {
 		v.m.Tx.Delete(expiryKey(slot.Of(key), old.ExpireAt, key))
 	}
-	v.m.Tx.Delete(record.AppendKey(nil, key, nil))
+	v.m.Tx.Delete(bytes.Clone(v.key))
 }
 
 // Clear implements command.View.

@@ -79,8 +79,8 @@ func DecodeCommands(b []byte) ([]request.Command, error) {
 	return commands, nil
 }
 
-// appendEntry appends the head of an entry and its encoded commands.
-func appendEntry(dst []byte, e *entry, commands []byte) []byte {
+// appendEntry appends an entry.
+func appendEntry(dst []byte, e *entry) []byte {
 	dst = append(dst, entryFormat, e.kind)
 	dst = append(dst, e.origin.Node[:]...)
 	dst = binary.AppendUvarint(dst, e.origin.Boot)
@@ -89,7 +89,22 @@ func appendEntry(dst []byte, e *entry, commands []byte) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(e.time))
 	dst = binary.BigEndian.AppendUint64(dst, e.seed)
 	dst = binary.AppendUvarint(dst, e.maxValue)
-	return append(dst, commands...)
+	return AppendCommands(dst, e.commands)
+}
+
+// entryHead is the most that an entry takes beside its commands.
+const entryHead = 2 + ident.Size + 3*binary.MaxVarintLen64 + 16 + binary.MaxVarintLen64
+
+// roomFor is enough for commands as AppendCommands encodes them.
+func roomFor(commands []request.Command) int {
+	n := binary.MaxVarintLen64
+	for _, c := range commands {
+		n += binary.MaxVarintLen32
+		for _, arg := range c {
+			n += binary.MaxVarintLen32 + len(arg)
+		}
+	}
+	return n
 }
 
 // decodeEntry reads what appendEntry wrote. The commands alias b.

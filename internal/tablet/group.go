@@ -78,6 +78,8 @@ type Group struct {
 	raft    *raft.RawNode
 	sole    sole
 	tx      Tx
+	moment  Moment // of the entry that is being applied
+	headKey []byte
 
 	// What raft said last.
 	term    uint64
@@ -193,7 +195,7 @@ func Create(cfg Config, replica uint64, now time.Duration) (*Group, error) {
 func open(cfg Config, stored kv.Group, h *head, replica uint64, now time.Duration) (*Group, error) {
 	cfg.Timing = cfg.Timing.withDefaults()
 	g := &Group{
-		cfg: cfg, replica: replica, head: h, tx: Tx{store: cfg.Store},
+		cfg: cfg, replica: replica, head: h, tx: Tx{store: cfg.Store}, headKey: headKey(cfg.Tablet),
 		waiting: map[waitKey]Waiter{}, truncateAt: truncateThreshold,
 	}
 	if stored.Last < h.applied.Index {
@@ -299,9 +301,9 @@ func (g *Group) Removed() bool { return g.removed }
 // Waiting returns how many writes and reads wait for an answer.
 func (g *Group) Waiting() int { return len(g.waiting) + g.reads.len() }
 
-// Write proposes a run of commands (as AppendCommands encoded them) of an origin. When it is Taken, w is told the
-// outcome; otherwise nothing was proposed.
-func (g *Group) Write(now time.Duration, o Origin, commands []byte, w Waiter) Refusal {
+// Write proposes a run of commands of an origin. When it is Taken, w is told the outcome; otherwise nothing was proposed.
+// The commands are copied.
+func (g *Group) Write(now time.Duration, o Origin, commands []request.Command, w Waiter) Refusal {
 	if !g.leading {
 		return NotLeader
 	}
@@ -315,8 +317,11 @@ func (g *Group) Write(now time.Duration, o Origin, commands []byte, w Waiter) Re
 		g.waiting[key] = w
 		return Taken
 	}
-	e := entry{kind: entryCommands, origin: o, time: g.clock.now(now), seed: g.cfg.Random.Uint64(), maxValue: uint64(g.cfg.MaxValue)}
-	if r := g.propose(&e, commands); r != Taken {
+	e := entry{
+		kind: entryCommands, origin: o, time: g.clock.now(now), seed: g.cfg.Random.Uint64(), maxValue: uint64(g.cfg.MaxValue),
+		commands: commands,
+	}
+	if r := g.propose(&e); r != Taken {
 		return r
 	}
 	g.stir(now)
@@ -330,12 +335,11 @@ func (g *Group) Expire(now time.Duration, keys [][]byte) Refusal {
 		return NotLeader
 	}
 	g.stir(now)
-	e := entry{kind: entryExpire, time: g.clock.now(now)}
-	return g.propose(&e, AppendCommands(nil, []request.Command{keys}))
+	return g.propose(&entry{kind: entryExpire, time: g.clock.now(now), commands: []request.Command{keys}})
 }
 
-func (g *Group) propose(e *entry, commands []byte) Refusal {
-	data := appendEntry(make([]byte, 0, len(commands)+64), e, commands)
+func (g *Group) propose(e *entry) Refusal {
+	data := appendEntry(make([]byte, 0, entryHead+roomFor(e.commands)), e)
 	var err error
 	if g.sole.on {
 		err = g.sole.propose(g.lastIndex()+1, g.term, data)

@@ -170,7 +170,7 @@ func TestDeposedLeader(t *testing.T) {
 			t.Errorf("the read was refused: %d", r)
 		}
 		if r := old.group.Write(w.now, Origin{Node: nodeID(50), Boot: 1, Number: 1, Low: 1},
-			AppendCommands(nil, []request.Command{words("INCR", key("n"))}), write); r != Taken {
+			[]request.Command{words("INCR", key("n"))}, write); r != Taken {
 			t.Errorf("the write was refused: %d", r)
 		}
 	})
@@ -310,7 +310,8 @@ func TestCommitIsWrittenWhenApplyingLags(t *testing.T) {
 	value := make([]byte, maxApplyPerTurn/8)
 	for i := range uint64(entries) {
 		e := entry{kind: entryCommands, origin: Origin{Node: nodeID(50), Boot: 1, Number: i}, maxValue: 1 << 30}
-		data := appendEntry(nil, &e, AppendCommands(nil, []request.Command{words("SET", key("a"), string(value))}))
+		e.commands = []request.Command{words("SET", key("a"), string(value))}
+		data := appendEntry(nil, &e)
 		m.Entries = append(m.Entries, newEntry(m.index+1+i, m.term, pb.EntryNormal, data))
 	}
 	if err := g.Step(w.now, nodeID(0), appendMessage(nil, &m.Message, m.beside)); err != nil {

@@ -81,7 +81,7 @@ func TestALoneReplicaRejoins(t *testing.T) {
 			}
 			o := Origin{Node: nodeID(60), Boot: 1, Number: number, Low: number}
 			answer := &told{}
-			if r := n.group.Write(w.now, o, AppendCommands(nil, []request.Command{words("INCR", key("n"))}), answer); r == Taken {
+			if r := n.group.Write(w.now, o, []request.Command{words("INCR", key("n"))}, answer); r == Taken {
 				asked = append(asked, answer)
 			}
 		})

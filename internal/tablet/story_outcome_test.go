@@ -14,7 +14,7 @@ func (w *world) ask(n *node, o Origin, args ...string) *told {
 	w.Helper()
 	t := &told{}
 	n.do(func() {
-		if r := n.group.Write(w.now, o, AppendCommands(nil, []request.Command{words(args...)}), t); r != Taken {
+		if r := n.group.Write(w.now, o, []request.Command{words(args...)}, t); r != Taken {
 			w.fatalf("%q was refused: %d", args, r)
 		}
 	})
@@ -92,9 +92,9 @@ func TestNoAnswerOfAnEarlierBoot(t *testing.T) {
 	earlier, later := &told{}, &told{}
 	n.do(func() {
 		n.group.Write(w.now, Origin{Node: nodeID(50), Boot: 1, Number: 1, Low: 1},
-			AppendCommands(nil, []request.Command{words("SET", key("a"), "earlier")}), earlier)
+			[]request.Command{words("SET", key("a"), "earlier")}, earlier)
 		n.group.Write(w.now, Origin{Node: nodeID(50), Boot: 2, Number: 1, Low: 1},
-			AppendCommands(nil, []request.Command{words("STRLEN", key("a")), words("INCR", key("n"))}), later)
+			[]request.Command{words("STRLEN", key("a")), words("INCR", key("n"))}, later)
 	})
 	w.until("both are answered", func() bool { return earlier.done+earlier.lost > 0 && later.done+later.lost > 0 })
 	if later.done != 1 || later.reply != ":7\r\n" {
@@ -116,7 +116,7 @@ func TestImpatience(t *testing.T) {
 		waiters = append(waiters, t)
 		n.do(func() {
 			n.group.Write(w.now, Origin{Node: nodeID(50), Boot: 1, Number: 1, Low: 1},
-				AppendCommands(nil, []request.Command{words("INCR", key("n"))}), t)
+				[]request.Command{words("INCR", key("n"))}, t)
 		})
 		w.pass(time.Millisecond)
 	}
@@ -142,7 +142,7 @@ func TestWaitingIsBounded(t *testing.T) {
 	w.isolate(0)
 	g := w.nodes[0].group
 	w.pass(g.cfg.Timing.leaseLasts())
-	commands := AppendCommands(nil, []request.Command{words("INCR", key("n"))})
+	commands := []request.Command{words("INCR", key("n"))}
 	for i := range maxWaiting {
 		if r := g.Write(w.now, Origin{Node: nodeID(50), Boot: 1, Number: uint64(i), Low: 0}, commands, &told{}); r != Taken {
 			t.Fatalf("write %d was refused: %d", i, r)

@@ -200,7 +200,7 @@ func TestALateSnapshotLosesNothing(t *testing.T) {
 	defer src.Close()
 	position := src.Position
 	position.Index += 2
-	commands := AppendCommands(nil, []request.Command{words("INCR", key("n"))})
+	commands := []request.Command{words("INCR", key("n"))}
 	w.nodes[0].do(func() {
 		for i := range uint64(3) {
 			w.nodes[0].group.Write(w.now, Origin{Node: nodeID(50), Boot: 1, Number: i}, commands, &told{})

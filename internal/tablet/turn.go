@@ -212,7 +212,7 @@ func (g *Group) apply(t *Turn, entries []*pb.Entry) error {
 	g.clock.Start(g.head.time, t.Now) // a new leader too goes on from the last entry, and what has elapsed since
 	encoded := g.head.append(make([]byte, 0, g.headBytes+headSlack))
 	g.headBytes = len(encoded)
-	g.tx.Set(headKey(g.cfg.Tablet), encoded)
+	g.tx.Set(g.headKey, encoded)
 	before := len(t.Write.State)
 	ops, err := g.tx.take(t.Write.State)
 	if Damaged(err) {
@@ -241,13 +241,14 @@ func (g *Group) applyNormal(t *Turn, raw *pb.Entry) error {
 	}
 	h := g.head
 	h.time = max(h.time, e.time)
-	m := Moment{
+	m := &g.moment
+	*m = Moment{
 		Tx: &g.tx, Index: raw.GetIndex(), Time: h.time, Seed: e.seed, MaxValue: int(e.maxValue), Keys: &h.keys, Soonest: &g.clock.soonest,
 		Alone: g.Alone(),
 	}
 	if e.kind == entryExpire {
 		if len(e.commands) == 1 {
-			n := g.cfg.Machine.Expire(&m, e.commands[0])
+			n := g.cfg.Machine.Expire(m, e.commands[0])
 			if g.leading {
 				t.Expired += n
 			}
@@ -258,7 +259,7 @@ func (g *Group) applyNormal(t *Turn, raw *pb.Entry) error {
 	var replies [][]byte
 	switch v {
 	case fresh:
-		replies = g.cfg.Machine.Apply(&m, e.commands)
+		replies = g.cfg.Machine.Apply(m, e.commands)
 		g.wounds += m.Wounds
 		encoded := AppendReplies(nil, replies)
 		apart, over := h.windows.store(e.origin, encoded)

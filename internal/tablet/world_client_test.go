@@ -199,7 +199,7 @@ func (n *node) request(o *operation, attempt int, origin Origin) {
 	waiter := &clientWaiter{n: n, o: o, attempt: attempt}
 	var r Refusal
 	if o.write {
-		r = g.Write(n.mono(), origin, AppendCommands(nil, []request.Command{o.command}), waiter)
+		r = g.Write(n.mono(), origin, []request.Command{o.command}, waiter)
 	} else {
 		r = g.Read(n.mono(), []request.Command{o.command}, waiter)
 	}
