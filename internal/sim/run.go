@@ -83,6 +83,7 @@ type run struct {
 	epoch      int // counts the times at which all faults were ended
 	removing   int // operators at work
 	clockWrong bool
+	ambushes   []Fault // that wait for a change of replicas
 	phase      string
 }
 
@@ -132,6 +133,7 @@ func (r *run) live(ctx context.Context, plan []Fault, settled *time.Duration) er
 		return err
 	}
 	r.phase, r.began = "faults", w.now
+	w.watch.changed = r.midway
 	r.load = w.newLoad(r.opts.Clients, r.opts.Think, keysInUse)
 	for _, f := range plan {
 		w.agenda.add(r.began+f.At, func() { r.due(f, 40*sec) })

@@ -13,18 +13,21 @@ import (
 	"github.com/quorddb/quord/internal/tablet"
 )
 
-// watch judges every process after each of its turns: at most one leader in a term, descriptors without forks, and the
-// same entry at the same place of every log once it is applied.
+// watch judges every process after each of its turns: at most one leader in a term, no lease beside a later leader,
+// descriptors without forks, and the same entry at the same place of every log once it is applied.
 type watch struct {
-	w      *World
-	groups []chain           // by tablet, the system group last
-	seen   map[*Process]*eye // what was last seen of a process
-	peak   peak
+	w *World
+	// changed, when not nil, is told that a leader has applied a new descriptor.
+	changed func(number uint32, d *tablet.Descriptor)
+	groups  []chain           // by tablet, the system group last
+	seen    map[*Process]*eye // what was last seen of a process
+	peak    peak
 }
 
 // chain is what is known to be decided in one group.
 type chain struct {
 	leaders     map[uint64]ident.NodeID // by term
+	top         uint64                  // the highest of them
 	descriptors []uint64                // hashes, by epoch
 	entries     []entryMark             // by index
 }
@@ -107,9 +110,15 @@ func (j *watch) look(p *Process) {
 				j.leads(p, i, term)
 			}
 		}
+		if old.leading && old.term < j.groups[i].top {
+			j.deposed(p.m, i, g)
+		}
 		if epoch := g.Descriptor().Epoch; epoch != old.epoch {
 			old.epoch = epoch
 			j.describes(p, i, g.Descriptor())
+			if old.leading && j.changed != nil {
+				j.changed(j.number(i), g.Descriptor())
+			}
 		}
 		if applied := g.Applied(); applied > old.applied {
 			j.applies(p, i, old.applied, applied)
@@ -123,6 +132,10 @@ func (j *watch) leads(p *Process, i int, term uint64) {
 	first, ok := c.leaders[term]
 	if !ok {
 		c.leaders[term] = p.m.dir.id
+		if term > c.top {
+			c.top = term
+			j.elected(i, term)
+		}
 		j.w.tellOf(i, "%s leads %s in term %d", p.m.Name(), j.name(i), term)
 		return
 	}

@@ -15,7 +15,8 @@ import (
 type ringWatch struct {
 	w       *World
 	assumed bool
-	checks  int // how often the invariant was found to hold
+	checks  int           // how often the invariant was found to hold
+	death   time.Duration // when a process ended last
 }
 
 // ringEvery is how often the ring is looked at, beside when a process ends.
@@ -34,12 +35,26 @@ func (j *ringWatch) init(w *World) {
 // disturbed says that a node that lives may be taken for dead.
 func (j *ringWatch) disturbed() { j.assumed = false }
 
-// died says that a process has ended. If what is left is no ring that her assumption allows, it was too much at once.
+// died says that a process has ended. If what is left is no ring that her assumption allows, it was too much at once;
+// but the first death in a while never is.
 func (j *ringWatch) died() {
-	if j.assumed && (j.mostOutside() || j.broken() != "") {
+	alone := j.w.now >= j.death+mendTime
+	j.death = j.w.now
+	if !j.assumed {
+		return
+	}
+	if j.mostOutside() {
 		j.assumed = false
+	} else if why := j.broken(); why != "" {
+		j.assumed = false
+		if alone {
+			j.w.violate("the ring: one death breaks it: %s%s", why, j.skipping())
+		}
 	}
 }
+
+// mendTime is how long after a death all lists reach as far again as they did: some rounds of stabilization.
+const mendTime = 5 * time.Second
 
 // mostOutside reports whether most nodes are not in the ring: they may make one anew together (ring.Revive), and then
 // there are two, for a while.
