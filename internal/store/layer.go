@@ -184,8 +184,12 @@ func (l *layer) deleteRange(lower, upper []byte, write, snapshot uint64) {
 		return
 	}
 	all := []keyRange{{string(lower), string(upper), write}}
-	if old := l.ranges.Load(); old != nil {
-		all = append(all, *old...)
+	for _, r := range l.deleted() {
+		if snapshot == 0 && r.lower >= all[0].lower && r.upper <= all[0].upper {
+			l.bytes.Add(-int64(len(r.lower)+len(r.upper)) - itemCost) // the new one says as much
+			continue
+		}
+		all = append(all, r)
 	}
 	l.ranges.Store(&all)
 	l.bytes.Add(int64(len(lower)+len(upper)) + itemCost)

@@ -118,7 +118,7 @@ type bucketCopy struct {
 func (c *cursor) begin(l *layer, lower, upper []byte, number uint64) {
 	*c = cursor{number: number, lower: string(lower), upper: string(upper), bounded: len(upper) > 0}
 	for _, r := range l.deleted() {
-		if r.write <= number {
+		if r.write <= number && r.upper > c.lower && (!c.bounded || r.lower < c.upper) { // there may be thousands of others
 			c.ranges = append(c.ranges, r)
 		}
 	}

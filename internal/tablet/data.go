@@ -95,6 +95,13 @@ func (d *Data) Expire(m *Moment, keys [][]byte) (n int) {
 
 // Overdue implements Machine.
 func (d *Data) Overdue(r *Reading, limit int) (keys [][]byte, next int64, err error) {
+	// One look at all slots comes first: a node that takes over hundreds of tablets sweeps them all at once, and most
+	// hold nothing that expires.
+	some := false
+	from, to := d.expiries()
+	if err := r.State.Scan(from, to, func(_, _ []byte) bool { some = true; return false }); err != nil || !some {
+		return nil, 0, err
+	}
 	for s := int(d.first); s <= int(d.last); s++ {
 		lower, upper := prefixRange(binary.BigEndian.AppendUint16([]byte{prefixExpiry}, uint16(s)))
 		scanErr := r.State.Scan(lower, upper, func(k, _ []byte) bool {
@@ -122,9 +129,15 @@ func (d *Data) Overdue(r *Reading, limit int) (keys [][]byte, next int64, err er
 // Ranges implements Machine.
 func (d *Data) Ranges() [][2][]byte {
 	lower, upper := record.Range(d.first, d.last)
-	from := binary.BigEndian.AppendUint16([]byte{prefixExpiry}, d.first)
-	_, to := prefixRange(binary.BigEndian.AppendUint16([]byte{prefixExpiry}, d.last))
+	from, to := d.expiries()
 	return [][2][]byte{{lower, upper}, {from, to}}
+}
+
+// expiries returns the range of the index of what expires.
+func (d *Data) expiries() (from, to []byte) {
+	from = binary.BigEndian.AppendUint16([]byte{prefixExpiry}, d.first)
+	_, to = prefixRange(binary.BigEndian.AppendUint16([]byte{prefixExpiry}, d.last))
+	return from, to
 }
 
 // Installed implements Machine: nothing of the state is kept elsewhere.
