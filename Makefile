@@ -107,6 +107,10 @@ bench: build ## Quord beside redis-server and etcd in one run; writes bench-resu
 	@tools/debian-packages.sh redis-server=redis-server redis-cli=redis-tools etcd=etcd-server
 	go -C test run ./peers $(ARGS)
 
+.PHONY: idle
+idle: ## what a ring of three costs that nobody uses, with 1024 and 16384 tablets; takes minutes
+	go -C test run ./idle $(ARGS)
+
 .PHONY: clean
 clean: ## removes what was built
 	rm -rf bin bench-results

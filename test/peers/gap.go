@@ -31,8 +31,8 @@ type gap struct {
 	longest, longestOthers time.Duration
 }
 
-// measureGaps kills each of three nodes in turn, with the others serving.
-func measureGaps(ctx context.Context) (gaps []gap, err error) {
+// measureGaps kills each of three nodes in turn, so many times in all, with the others serving.
+func measureGaps(ctx context.Context, kills int) (gaps []gap, err error) {
 	workload.Quiet()
 	start, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
@@ -41,7 +41,8 @@ func measureGaps(ctx context.Context) (gaps []gap, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, c.Remove()) }()
-	for i, victim := range c.Nodes {
+	for i := range kills {
+		victim := c.Nodes[i%3]
 		g, err := measureGap(ctx, c, victim, c.Nodes[(i+1)%3])
 		if err != nil {
 			return nil, err

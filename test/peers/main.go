@@ -34,6 +34,7 @@ type options struct {
 	out         string
 	only        string
 	gap, doc    bool
+	kills       int
 }
 
 func main() {
@@ -46,6 +47,7 @@ func main() {
 	flag.StringVar(&o.out, "out", "", "directory for the results (default bench-results in the repository's root)")
 	flag.StringVar(&o.only, "only", "", "measure only systems whose name contains this")
 	flag.BoolVar(&o.gap, "gap", true, "also kill nodes and measure how long keys cannot be written")
+	flag.IntVar(&o.kills, "kills", 3, "how many")
 	flag.BoolVar(&o.doc, "doc", false, "put the figures into doc/performance.md too")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -87,7 +89,7 @@ func run(ctx context.Context, o options) error {
 	var gaps []gap
 	if o.gap && strings.Contains(quordThree, o.only) {
 		fmt.Println("kill -9 under load")
-		if gaps, err = measureGaps(ctx); err != nil {
+		if gaps, err = measureGaps(ctx, o.kills); err != nil {
 			return fmt.Errorf("kill -9 under load: %w", err)
 		}
 	}
