@@ -193,7 +193,8 @@ func (c *Core) origin(q *pending) tablet.Origin {
 }
 
 // locate returns the node to ask. Whoever is known to lead comes first, unless it has just said that it does not; then
-// who has passed requests on to a leader out of reach; after that the replicas, the nodes that the ring names, and all others take turns, for any of them may be wrong.
+// who has passed requests on to a leader out of reach; after that the replicas, the nodes that the ring names, and all
+// others take turns, for any of them may be wrong.
 func (c *Core) locate(q *pending) ident.NodeID {
 	p := q.place
 	refuser := q.refuser
@@ -224,13 +225,23 @@ func (c *Core) locate(q *pending) ident.NodeID {
 			return ident.NodeID{} // the ring is asked first
 		}
 	}
-	if len(list) == 0 || q.turn%3 == 0 {
+	index, anybody := inTurn(q.turn)
+	if len(list) == 0 || anybody {
 		add(c.memberIDs())
 	}
 	if len(list) == 0 {
 		return ident.NodeID{}
 	}
-	return list[q.turn%len(list)]
+	return list[index%len(list)]
+}
+
+// inTurn returns whose turn it is the nth time: every third time that of anybody, else of those who should know. Each of
+// the two counts for itself, so that nobody is left out whatever their numbers.
+func inTurn(n int) (index int, anybody bool) {
+	if n%3 == 0 {
+		return n / 3, true
+	}
+	return n - n/3, false
 }
 
 // look asks the ring who should hold a tablet.

@@ -74,3 +74,19 @@ func leaderElsewhere(w *world, n *node) *node {
 	}
 	return most
 }
+
+// Where nobody knows who leads, everybody comes to be asked: the one who is never asked may be the one who leads.
+func TestEverybodyIsAskedInTurn(t *testing.T) {
+	for size := 1; size <= 12; size++ {
+		asked := map[bool]map[int]bool{true: {}, false: {}}
+		for n := 1; n <= 3*size; n++ {
+			index, anybody := inTurn(n)
+			asked[anybody][index%size] = true
+		}
+		for anybody, who := range asked {
+			if len(who) != size {
+				t.Errorf("of %d nodes (anybody: %t) only %v are asked", size, anybody, who)
+			}
+		}
+	}
+}
