@@ -33,16 +33,19 @@ func TestLookupFindsTheOwner(t *testing.T) {
 			target := Space{cfg.Bits}.Of(rapid.Uint64().Draw(rt, "key"))
 			at := rapid.SampledFrom(w.order).Draw(rt, "at")
 			mode := Mode(rapid.IntRange(0, 1).Draw(rt, "mode"))
-			res := w.lookup(at, target, mode)
 			want := w.successorOf(target)
+			before := w.rings[want.Node].Walk(target)
+			res := w.lookup(at, target, mode)
 			if res.Err != nil || res.Owner != want {
 				rt.Fatalf("%v lookup of %v at %v: %v, %v; want %v", mode, target.Short(), at.Short(), res.Owner, res.Err, want)
 			}
 			if got, ok := w.rings[want.Node].Owns(target); !ok || got != want {
 				rt.Fatalf("the owner itself says %v, %t", got, ok)
 			}
-			if walk := w.rings[want.Node].Walk(target); !slices.Equal(walk[1:], res.Successors) {
-				rt.Fatalf("the owner walks %v, the lookup brought %v", walk, res.Successors)
+			// Lists still grow until they reach enough machines: the answer shows the owner's as it was on the way.
+			walk := w.rings[want.Node].Walk(target)
+			if !slices.Equal(walk[1:], res.Successors) && !slices.Equal(before[1:], res.Successors) {
+				rt.Fatalf("the owner walked %v and walks %v, the lookup brought %v", before, walk, res.Successors)
 			}
 			if mode == Iterative && (len(res.Path) != res.Hops || res.Timeouts != 0) {
 				rt.Fatalf("%d hops, %d timeouts, path %v", res.Hops, res.Timeouts, res.Path)
