@@ -151,15 +151,21 @@ func TestToNTableII(t *testing.T) {
 // nobody finds again.
 func TestToNTableIII(t *testing.T) {
 	for _, pub := range []ChurnPoint{PublishedChurn[0], PublishedChurn[5]} {
-		c := Churn{Nodes: 1000, Successors: 20, Rate: pub.Rate, Hours: 0.05 * float64(*scale), Seed: 1}
+		c := Churn{Nodes: 1000, Successors: 20, Rate: pub.Rate, Hours: 0.15 * float64(*scale), Seed: 1}
 		if err := c.Validate(); err != nil {
 			t.Fatal(err)
 		}
-		res := c.Result(each(t, 1, c.Run))
+		runs := each(t, 1, c.Run)
+		res := c.Result(runs)
 		near(t, "hops", res.Hops.Mean, pub.Hops, 0.3)
 		near(t, "timeouts", res.Timeouts.Mean, pub.Timeouts, 0.6)
-		if res.Wrong != 0 || res.FailedPer10000 > 15 {
-			t.Errorf("rate %v: %d wrong, %v of 10000 failed", pub.Rate, res.Wrong, res.FailedPer10000)
+		var lookups, failed float64
+		for _, r := range runs {
+			lookups, failed = lookups+float64(r.Lookups), failed+float64(r.Failed)
+		}
+		// At most 15 of 10,000, as published, and what chance adds to that in so few lookups.
+		if may := 15e-4 * lookups; res.Wrong != 0 || failed > may+3*math.Sqrt(may) {
+			t.Errorf("rate %v: %d wrong, %v of %v failed", pub.Rate, res.Wrong, failed, lookups)
 		}
 	}
 }

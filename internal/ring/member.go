@@ -38,8 +38,9 @@ const (
 	groups = 2
 	// soon is the part of an interval after which a token looks again that has just learned something.
 	soon = 8
-	// fixes is how many fingers a node renews in each of those moments, one after the other.
-	fixes = 4
+	// share is for how many of the tokens that stabilize in one of those moments a node renews a finger: one token does so
+	// each time, as in the paper.
+	share = 8
 )
 
 // member is one token of this node with the state of the papers' Chord node.

@@ -151,7 +151,7 @@ func (r *Ring) Step(now time.Duration, from ident.NodeID, msg *Message) {
 // Tick does what has become due. Calling it early does no harm.
 func (r *Ring) Tick(now time.Duration) {
 	r.now = now
-	fix := false
+	stabilized := 0
 	for _, m := range r.members {
 		if m.settleAt != 0 && m.settleAt <= now {
 			r.settleArc(m)
@@ -169,11 +169,11 @@ func (r *Ring) Tick(now time.Duration) {
 			r.join(m)
 			continue
 		}
-		fix = true
+		stabilized++
 		r.stabilize(m)
 	}
-	if fix {
-		r.lookups.fixes = fixes
+	if stabilized > 0 {
+		r.lookups.fixes = (stabilized + share - 1) / share
 	}
 	if r.choice.waiting > 0 && r.choice.deadline <= now {
 		r.decide()
