@@ -25,9 +25,9 @@ func (a *app) balance() *cobra.Command {
 	f.IntVar(&b.Nodes, "nodes", 0, "nodes of the ring (paper 30, quord 16)")
 	f.IntSliceVar(&tokens, "tokens", nil, "tokens of a node of weight 1 (paper 64, quord 64)")
 	f.IntVar(&b.Tablets, "tablets", 0, "tablets: a power of two (paper 16384, quord 1024)")
-	f.Float64SliceVar(&b.Weights, "weights", nil, "weights of the nodes, in turn (1)")
+	f.Float64SliceVar(&b.Weights, "weights", nil, "`weights` of the nodes, in turn (1)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
-		if b.Preset, err = s.check(); err != nil {
+		if b.Preset, err = s.check(cmd); err != nil {
 			return err
 		}
 		orDefault(&b.Nodes, b.Preset, 30, 16)

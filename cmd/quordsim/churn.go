@@ -26,10 +26,10 @@ func (a *app) churn() *cobra.Command {
 	f := cmd.Flags()
 	f.IntVar(&c.Nodes, "nodes", 0, "nodes at the beginning (paper 1000, quord 24)")
 	f.IntVar(&c.Successors, "successors", 0, "length of the successor lists (paper 20, quord 16)")
-	f.Float64SliceVar(&rates, "rate", []float64{0.05}, "joins per second, and departures per second")
+	f.Float64SliceVar(&rates, "rate", []float64{0.05}, "`rates`: joins per second, and departures per second")
 	f.Float64Var(&c.Hours, "hours", 0, "virtual time (paper 1, quord 0.1)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
-		if c.Preset, err = s.check(); err != nil {
+		if c.Preset, err = s.check(cmd); err != nil {
 			return err
 		}
 		orDefault(&c.Nodes, c.Preset, 1000, 24)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -51,8 +52,18 @@ func (a *app) bareExperiment(use, short, long string, s *setup) *cobra.Command {
 	return cmd
 }
 
-// check returns the preset, and refuses what no experiment can do.
-func (s *setup) check() (lab.Preset, error) {
+// check returns the preset, and refuses what no experiment can do, before hours of computing.
+func (s *setup) check(cmd *cobra.Command) (lab.Preset, error) {
+	for _, name := range []string{"nodes", "successors", "tokens", "tablets", "keys", "lookups", "hours", "steps"} {
+		if f := cmd.Flags().Lookup(name); f != nil && f.Changed && f.Value.String() == "0" {
+			return 0, usagef("--%s 0: want more; without the flag the preset decides", name)
+		}
+	}
+	if s.svg != "" {
+		if dir, err := os.Stat(filepath.Dir(s.svg)); err != nil || !dir.IsDir() {
+			return 0, usagef("--svg %s: there is no directory %s", s.svg, filepath.Dir(s.svg))
+		}
+	}
 	if s.rings < 1 || s.rings > maxRings {
 		return 0, usagef("--rings %d: want 1 to %d", s.rings, maxRings)
 	}

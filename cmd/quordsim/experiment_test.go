@@ -24,6 +24,13 @@ func TestExperiments(t *testing.T) {
 		{"balance --nodes 6 --tablets 512 --rings 2", "max_over_mean efficiency", `"efficiency":0.`},
 		{"join --nodes 8,16 --rings 2", "messages tablets_moved ideal", `"ideal":`},
 		{"join --nodes 8 --rings 1 --leave", "messages tablets_moved ideal", `"messages":2,`},
+		{"balance --nodes 3 --weights 1,1,1,2", "", "4 of them for 3 nodes"},
+		{"balance --nodes 0", "", "--nodes 0: want more"},
+		{"load --nodes 50 --keys 10,100 --tokens 1,2", "", "not both"},
+		{"load --nodes 50 --preset quord --tokens 4", "", "--tokens 4: with --preset quord"},
+		{"failures --fail nan", "", "--fail NaN"},
+		{"churn --nodes 40 --rate 0.3", "", "want 0 to 0.133 for 40 nodes"},
+		{"stretch --preset quord --proximity 100", "", "fewer candidates"},
 		{"balance --tablets 1000", "", "power of two"},
 		{"balance --weights 1,0", "", "numbers above 0"},
 		{"balance --preset quord --tokens 4", "", "tokens 4: want 17"},
@@ -88,5 +95,15 @@ func TestExperiments(t *testing.T) {
 				t.Errorf("exit %d, no word of how it was counted: %s", code, out)
 			}
 		})
+	}
+}
+
+// A figure that cannot be written is told before hours of computing.
+func TestAFigureWithoutAPlaceIsRefused(t *testing.T) {
+	var out bytes.Buffer
+	a := app{out: &out, err: &out}
+	svg := filepath.Join(t.TempDir(), "missing", "figure.svg")
+	if code := a.run([]string{"paths", "--svg", svg}); code != exitUsage || !strings.Contains(out.String(), "there is no directory") {
+		t.Errorf("exit %d: %s", code, out.String())
 	}
 }

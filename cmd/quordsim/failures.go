@@ -24,10 +24,10 @@ func (a *app) failures() *cobra.Command {
 	flags := cmd.Flags()
 	flags.IntVar(&f.Nodes, "nodes", 1000, "nodes of the ring, before any dies")
 	flags.IntVar(&f.Successors, "successors", 20, "length of the successor lists")
-	flags.Float64SliceVar(&fail, "fail", []float64{0.5}, "probability that a node dies")
+	flags.Float64SliceVar(&fail, "fail", []float64{0.5}, "`shares`: the probability that a node dies")
 	flags.IntVar(&f.Lookups, "lookups", 10000, "lookups in each ring")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
-		if f.Preset, err = s.check(); err != nil {
+		if f.Preset, err = s.check(cmd); err != nil {
 			return err
 		}
 		f.Seed = s.seed

@@ -31,7 +31,7 @@ func (a *app) invariants() *cobra.Command {
 			"if the production rules break the invariant; the sequence that does is printed.", &s)
 	f := cmd.Flags()
 	f.IntVar(&nodes, "nodes", 0, "nodes of the ring (ours 5; original 4, and 6 in addition)")
-	f.IntVar(&successors, "successors", 0, "r, the length of successor lists (2; for more than 6 nodes 8)")
+	f.IntVar(&successors, "successors", 0, "r, the length of successor lists (2; for more than 6 nodes 8, or what fits)")
 	f.IntVar(&steps, "steps", 0, "steps of each seeded world (1000000 for more than 6 nodes)")
 	f.StringVar(&rules, "rules", "ours", "ours or original")
 	if err := f.Set("rings", "1"); err != nil {
@@ -40,11 +40,11 @@ func (a *app) invariants() *cobra.Command {
 	f.Lookup("rings").DefValue, f.Lookup("rings").Changed = "1", false
 	f.Lookup("rings").Usage = "how many seeded worlds"
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if _, err := s.check(); err != nil {
+		if _, err := s.check(cmd); err != nil {
 			return err
 		}
 		if nodes < 0 || successors < 0 || steps < 0 {
-			return usagef("--nodes, --successors and --steps: want 0, which is the default, or more")
+			return usagef("--nodes, --successors and --steps: want 1 or more")
 		}
 		if rules == "original" {
 			if successors != 0 && successors != 2 {
@@ -60,7 +60,7 @@ func (a *app) invariants() *cobra.Command {
 		}
 		if successors == 0 {
 			if successors = 2; nodes > 6 {
-				successors = 8
+				successors = min(8, lab.MostSuccessors(nodes))
 			}
 		}
 		if steps == 0 && nodes <= 6 {

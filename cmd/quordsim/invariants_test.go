@@ -22,7 +22,8 @@ func TestInvariants(t *testing.T) {
 		{"--rules original --successors 3", exitUsage, "lists of 2"},
 		{"--nodes 5 --rings 3", exitUsage, "leaves nothing to chance"},
 		{"--nodes 3", exitUsage, "--nodes 3: want 4 to 6"},
-		{"--nodes 8 --successors 4", exitUsage, "--successors 4"},
+		{"--nodes 8 --successors 4", exitUsage, "--successors 4: want 2 to 3"},
+		{"--nodes 7 --steps 500 --json", exitDone, `{"steps":500,"violations":0}`},
 	} {
 		var out bytes.Buffer
 		a := app{out: &out, err: &out}

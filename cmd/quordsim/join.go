@@ -25,7 +25,7 @@ func (a *app) join() *cobra.Command {
 	f.IntSliceVar(&nodes, "nodes", nil, "nodes before (paper 256, quord 15)")
 	f.BoolVar(&j.Leave, "leave", false, "let a node leave instead")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
-		if j.Preset, err = s.check(); err != nil {
+		if j.Preset, err = s.check(cmd); err != nil {
 			return err
 		}
 		orList(&nodes, j.Preset, 256, 15)

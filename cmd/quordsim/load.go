@@ -23,12 +23,15 @@ func (a *app) load() *cobra.Command {
 	f.IntSliceVar(&keys, "keys", nil, "keys on the ring (paper 1000000, quord 1000000)")
 	f.IntSliceVar(&tokens, "tokens", nil, "tokens of each node (paper 1, quord 64)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
-		if l.Preset, err = s.check(); err != nil {
+		if l.Preset, err = s.check(cmd); err != nil {
 			return err
 		}
 		orDefault(&l.Nodes, l.Preset, 10000, 128)
 		orList(&keys, l.Preset, 1e6, 1e6)
 		orList(&tokens, l.Preset, 1, lab.QuordTokens)
+		if s.svg != "" && len(keys) > 1 && len(tokens) > 1 {
+			return usagef("--svg: a figure is drawn over several --keys or over several --tokens, not both")
+		}
 		l.Seed = s.seed
 		var todo []lab.Load
 		for _, t := range tokens {
@@ -52,7 +55,7 @@ func (a *app) load() *cobra.Command {
 			}
 			res := l.Result(rings)
 			results, r.results = append(results, res), append(r.results, res)
-			pub, known := l.Published()
+			pub, known := l.Published(len(tokens) > 1 || l.Tokens > 1)
 			k := res.KeysPerNode
 			r.rows = append(r.rows, []string{
 				strconv.Itoa(l.Nodes), strconv.Itoa(l.Tokens), strconv.Itoa(l.Keys), decimal(k.Mean, 1), strconv.Itoa(k.P1),
@@ -85,7 +88,7 @@ func loadFigure(todo []lab.Load, results []lab.LoadResult, byTokens bool) chart.
 		}
 		k := results[i].KeysPerNode
 		ours.Points = append(ours.Points, chart.Point{X: x, Y: k.Mean, Low: float64(k.P1), High: float64(k.P99)})
-		if pub, known := l.Published(); known {
+		if pub, known := l.Published(byTokens || l.Tokens > 1); known {
 			published.Points = append(published.Points, chart.Point{X: x, Y: pub.Mean, Low: pub.P1, High: pub.P99})
 		}
 	}

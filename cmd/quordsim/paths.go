@@ -33,7 +33,7 @@ func (a *app) paths() *cobra.Command {
 	f.BoolVar(&state, "state", false, "draw how many others a node knows, too")
 	f.StringVar(&mode, "mode", "iterative", "iterative or recursive")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
-		if p.Preset, err = s.check(); err != nil {
+		if p.Preset, err = s.check(cmd); err != nil {
 			return err
 		}
 		if p.Mode, err = parseMode(mode); err != nil {

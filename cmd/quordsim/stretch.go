@@ -30,7 +30,7 @@ func (a *app) stretch() *cobra.Command {
 	f.IntVar(&p.Lookups, "lookups", 2000, "lookups in each ring")
 	f.BoolVar(&p.Live, "live", false, "the ring measures round trips and chooses its fingers itself, from plain ones on")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
-		if p.Preset, err = s.check(); err != nil {
+		if p.Preset, err = s.check(cmd); err != nil {
 			return err
 		}
 		if p.Mode, err = parseMode(mode); err != nil {

@@ -50,6 +50,9 @@ func (b Balance) Validate() error {
 	if err := in("nodes", b.Nodes, 1, MaxBalanced); err != nil {
 		return err
 	}
+	if len(b.Weights) > b.Nodes {
+		return fmt.Errorf("--weights: %d of them for %d nodes", len(b.Weights), b.Nodes)
+	}
 	if b.Nodes >= QuordReplicas && most/sum*QuordReplicas > 1 {
 		return fmt.Errorf("--weights: the heaviest of %d nodes would have to hold more than one copy of a tablet", b.Nodes)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/bits"
 
+	"github.com/quorddb/quord/internal/placement"
 	"github.com/quorddb/quord/internal/ring"
 )
 
@@ -62,8 +63,10 @@ func worldSize(p Preset, nodes, tokens, successors int) error {
 	switch all := nodes * tokens; {
 	case all > MaxSize:
 		return fmt.Errorf("--nodes %d with --tokens %d: %d tokens on the ring, want at most %d", nodes, tokens, all, MaxSize)
-	case p == Quord && nodes > MaxBalanced && tokens > 1:
+	case p == Quord && nodes > MaxBalanced:
 		return fmt.Errorf("--nodes %d: with --preset quord, whose tokens are chosen for balance, want at most %d", nodes, MaxBalanced)
+	case p == Quord && tokens < placement.MinTokens:
+		return fmt.Errorf("--tokens %d: with --preset quord, whose tokens are chosen for balance, want %d or more", tokens, placement.MinTokens)
 	case successors >= all && successors > 1:
 		return fmt.Errorf("--successors %d: a ring of %d tokens has no lists that long", successors, all)
 	}

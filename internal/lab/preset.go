@@ -69,7 +69,7 @@ func (p Preset) standing(nodes, tokens int) (rings, each int) {
 func (p Preset) places(nodes, tokens int, rng *rand.Rand) ([][]ring.ID, error) {
 	rings, each := p.standing(nodes, tokens)
 	at := make([][]ring.ID, rings)
-	if p == Paper || each < placement.MinTokens {
+	if p == Paper {
 		flat := make([]ring.ID, rings*each)
 		for i := range flat {
 			flat[i] = randomID(rng)

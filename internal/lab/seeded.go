@@ -31,17 +31,17 @@ type SeededResult struct {
 	Violation *Violation
 }
 
+// MostSuccessors returns how long the lists of a world of that many nodes may be: it begins with half of them, which
+// have to be more than lists are long.
+func MostSuccessors(nodes int) int { return min(nodes/2-1, 32) }
+
 // Validate says which choice makes no sense.
 func (s Seeded) Validate() error {
-	return all(
-		in("nodes", s.Nodes, 4, 1<<14), in("successors", s.Successors, 2, 32), in("steps", s.Steps, 1, 1<<30),
-		less("successors", s.Successors, s.Nodes/2),
-	)
-}
-
-func less(name string, value, than int) error {
-	if value >= than {
-		return fmt.Errorf("--%s %d: want less than %d, or the ring begins with fewer machines than that", name, value, than)
+	if err := all(in("nodes", s.Nodes, 6, 1<<14), in("steps", s.Steps, 1, 1<<30)); err != nil {
+		return err
+	}
+	if most := MostSuccessors(s.Nodes); s.Successors < 2 || s.Successors > most {
+		return fmt.Errorf("--successors %d: want 2 to %d for a world of %d nodes, which begins with half of them", s.Successors, most, s.Nodes)
 	}
 	return nil
 }

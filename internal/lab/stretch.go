@@ -52,9 +52,12 @@ func (s Stretch) Validate() error {
 	if s.Live && s.Preset == Quord {
 		return fmt.Errorf("--live: wants --preset paper, where the fingers that a ring should choose are known")
 	}
+	if s.Proximity >= s.Nodes {
+		return fmt.Errorf("--proximity %d: a ring of %d nodes has fewer candidates", s.Proximity, s.Nodes)
+	}
 	return all(
 		in("nodes", s.Nodes, 8, MaxSize), in("proximity", s.Proximity, 1, ring.MaxList), in("lookups", s.Lookups, 1, 1<<24),
-		worldSize(s.Preset, s.Nodes, s.tokens(), 1), less("proximity", s.Proximity, s.Nodes),
+		worldSize(s.Preset, s.Nodes, s.tokens(), 1),
 	)
 }
 

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"html"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -18,7 +19,9 @@ type Figure struct {
 	Title  string
 	Note   string // a line below the title: how it was counted
 	X, Y   Axis
-	Series []Series
+	Series []Series // one without points is left out
+
+	band float64 // what is kept free above the points, for the legend
 }
 
 // Axis is one of the two.
@@ -51,6 +54,13 @@ var colors = []string{"#1f5fa8", "#c2571a", "#2d7d46", "#7a4fa3", "#8a6d1d", "#a
 
 // SVG draws the figure.
 func (f Figure) SVG() string {
+	f.Series = slices.DeleteFunc(slices.Clone(f.Series), func(s Series) bool { return len(s.Points) == 0 })
+	wide, high := f.legendSize()
+	corner, covered := f.legendCorner(wide, high)
+	if covered > 0 { // no corner is free
+		f.band = high
+		corner, _ = f.legendCorner(wide, high)
+	}
 	x, y := f.scales()
 	var b strings.Builder
 	put := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
@@ -75,7 +85,7 @@ func (f Figure) SVG() string {
 		shift := 5 * (float64(i) - float64(len(f.Series)-1)/2)
 		draw(put, s, color, shift, x, y)
 	}
-	f.legend(put)
+	f.legend(put, corner, wide, high)
 	put(`</svg>`)
 	return b.String()
 }
@@ -108,13 +118,18 @@ func draw(put func(string, ...any), s Series, color string, shift float64, x, y 
 	}
 }
 
-func (f Figure) legend(put func(string, ...any)) {
+// legendSize returns how wide and high the legend is.
+func (f Figure) legendSize() (float64, float64) {
 	wide := 0
 	for _, s := range f.Series {
 		wide = max(wide, len([]rune(s.Name)))
 	}
-	x, y := f.legendCorner(float64(wide)*6.9+30, float64(18*len(f.Series)+8))
-	put(`<rect x="%.1f" y="%.1f" width="%.1f" height="%d" fill="#ffffff" fill-opacity="0.85"/>`, x, y, float64(wide)*6.9+30, 18*len(f.Series)+8)
+	return float64(wide)*6.9 + 30, float64(18*len(f.Series) + 8)
+}
+
+func (f Figure) legend(put func(string, ...any), corner [2]float64, wide, high float64) {
+	x, y := corner[0], corner[1]
+	put(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.0f" fill="#ffffff" fill-opacity="0.85"/>`, x, y, wide, high)
 	for i, s := range f.Series {
 		color := colors[i%len(colors)]
 		fill := color
@@ -127,10 +142,10 @@ func (f Figure) legend(put func(string, ...any)) {
 	}
 }
 
-// legendCorner returns the corner of the plot where a box of that size covers the fewest points.
-func (f Figure) legendCorner(w, h float64) (float64, float64) {
+// legendCorner returns the corner of the plot where a box of that size covers the fewest points, and how many.
+func (f Figure) legendCorner(w, h float64) (best [2]float64, least int) {
 	x, y := f.scales()
-	best, bx, by := math.MaxInt, 0.0, 0.0
+	least = math.MaxInt
 	for _, corner := range [][2]float64{
 		{left + 12, top + 6},
 		{width - right - w - 6, top + 6},
@@ -150,11 +165,11 @@ func (f Figure) legendCorner(w, h float64) (float64, float64) {
 				}
 			}
 		}
-		if covered < best {
-			best, bx, by = covered, corner[0], corner[1]
+		if covered < least {
+			best, least = corner, covered
 		}
 	}
-	return bx, by
+	return best, least
 }
 
 // scale maps values to a coordinate.
@@ -183,7 +198,7 @@ func (f Figure) scales() (x, y scale) {
 			}
 		}
 	}
-	return f.X.scale(xs, left+14, width-right-14), f.Y.scale(ys, height-bottom, top+8)
+	return f.X.scale(xs, left+14, width-right-14), f.Y.scale(ys, height-bottom, top+8+f.band)
 }
 
 func (a Axis) scale(values []float64, from, to float64) scale {

@@ -23,6 +23,7 @@ func TestPointsLieWhereTheAxesSay(t *testing.T) {
 		}},
 		{"one point", Figure{Series: []Series{{Points: []Point{{5, 5, 0, 0}}}}}},
 		{"nothing", Figure{}},
+		{"a series without points", Figure{Series: []Series{{Name: "ours", Points: []Point{{5, 5, 0, 0}}}, {Name: "published"}}}},
 		{"zeros on a logarithmic axis", Figure{Y: Axis{Log: 10}, Series: []Series{{Points: []Point{{1, 0, 0, 0}, {2, 0.001, 0, 0}}}}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -55,6 +56,9 @@ func TestPointsLieWhereTheAxesSay(t *testing.T) {
 			}
 			want := 0
 			for _, s := range c.f.Series {
+				if len(s.Points) == 0 {
+					continue
+				}
 				want += len(s.Points) + 1 // and its mark in the legend
 			}
 			if circles != want {
@@ -64,5 +68,20 @@ func TestPointsLieWhereTheAxesSay(t *testing.T) {
 				t.Error("the same figure gives two pictures")
 			}
 		})
+	}
+}
+
+// Where points lie in every corner, the legend gets a band of its own above them.
+func TestTheLegendCoversNothing(t *testing.T) {
+	f := Figure{Series: []Series{{Name: "ranges from the bottom to the top, all over the plot"}}}
+	for x := range 10 {
+		f.Series[0].Points = append(f.Series[0].Points, Point{float64(x), 5, 0, 10})
+	}
+	wide, high := f.legendSize()
+	if _, covered := f.legendCorner(wide, high); covered == 0 {
+		t.Fatal("a corner is free: this shows nothing")
+	}
+	if svg := f.SVG(); !strings.Contains(svg, fmt.Sprintf(`V%.1f`, float64(top+8)+high)) {
+		t.Errorf("the ranges do not end below the legend: %s", svg)
 	}
 }
