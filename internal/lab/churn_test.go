@@ -59,7 +59,7 @@ func (w *churnWorld) probed(t *testing.T) (owned, wrong int) {
 func TestTheObserverAgreesWithTheOwnersCheck(t *testing.T) {
 	for _, c := range []Churn{
 		{Preset: Quord, Nodes: 8, Successors: 16, Rate: 0.13, Hours: 0.015, Seed: 1},
-		{Preset: Paper, Nodes: 20, Successors: 3, Rate: 0.06, Hours: 0.2, Seed: 2},
+		{Preset: Paper, Nodes: 30, Successors: 3, Rate: 0.09, Hours: 0.15, Seed: 2},
 		{Preset: Paper, Nodes: 40, Successors: 5, Rate: 0.12, Hours: 0.5, Seed: 3},
 		{Preset: Paper, Nodes: 100, Successors: 20, Rate: 0.3, Hours: 0.2, Seed: 4},
 	} {
