@@ -1,4 +1,4 @@
-// Chaos starts a ring of real processes, lets several clients use it, harms it in every way it knows, and judges
+// Command chaos starts a ring of real processes, lets several clients use it, harms it in every way it knows, and judges
 // what the clients saw. `make chaos ARGS='--duration 10m --seed 7'` runs it; `make test` runs it for four minutes.
 //
 // A run is a sequence of rounds. Each round has a seed of its own, from which everything is drawn that the driver

@@ -59,7 +59,7 @@ func (f Figure) SVG() string {
 	corner, covered := f.legendCorner(wide, high)
 	if covered > 0 { // no corner is free
 		f.band = high
-		corner, _ = f.legendCorner(wide, high)
+		corner, _ = f.legendCorner(wide, high) // the band above all points is free
 	}
 	x, y := f.scales()
 	var b strings.Builder
