@@ -24,9 +24,9 @@ import (
 // was before a DeleteRange once it has seen another as it was after, so the range is published before the keys go.
 type layer struct {
 	shards [layerShards]layerShard
-	// ranges are what DeleteRange deleted below; changes of the layer itself come after them.
-	ranges atomic.Pointer[[]keyRange]
-	bytes  atomic.Int64
+	// cleared is what DeleteRange deleted below; changes of the layer itself come after it.
+	cleared cleared
+	bytes   atomic.Int64
 }
 
 const (
@@ -62,14 +62,6 @@ func (i *item) at(number uint64) *item {
 // now is the number of a Write for who reads what is there.
 const now = ^uint64(0)
 
-// keyRange is what a Write deleted.
-type keyRange struct {
-	lower, upper string
-	write        uint64
-}
-
-func (r keyRange) holds(key string) bool { return key >= r.lower && key < r.upper }
-
 // bucketOf orders buckets as their keys are ordered.
 func bucketOf[T []byte | string](key T) uint32 {
 	var id uint32
@@ -96,12 +88,7 @@ func (l *layer) get(key []byte, number uint64) (value []byte, ok bool) {
 	if it != nil {
 		return value, true
 	}
-	for _, r := range l.deleted() {
-		if r.write <= number && r.holds(string(key)) {
-			return nil, true
-		}
-	}
-	return nil, false
+	return nil, l.cleared.holds(key, number)
 }
 
 // apply makes the changes of a Write with that number, and keeps their bytes. It begins with the last one and leaves out
@@ -183,16 +170,7 @@ func (l *layer) deleteRange(lower, upper []byte, write, snapshot uint64) {
 	if bytes.Compare(lower, upper) >= 0 {
 		return
 	}
-	all := []keyRange{{string(lower), string(upper), write}}
-	for _, r := range l.deleted() {
-		if snapshot == 0 && r.lower >= all[0].lower && r.upper <= all[0].upper {
-			l.bytes.Add(-int64(len(r.lower)+len(r.upper)) - itemCost) // the new one says as much
-			continue
-		}
-		all = append(all, r)
-	}
-	l.ranges.Store(&all)
-	l.bytes.Add(int64(len(lower)+len(upper)) + itemCost)
+	l.bytes.Add(l.cleared.add(keyRange{string(lower), string(upper), write}, snapshot))
 	var gone []string
 	l.buckets(lower, upper, func(s *layerShard, id uint32) {
 		s.mu.Lock()
@@ -261,12 +239,4 @@ func (s *layerShard) has(id uint32) bool {
 	return s.buckets[id] != nil
 }
 
-// deleted returns the ranges that the layer deletes below.
-func (l *layer) deleted() []keyRange {
-	if r := l.ranges.Load(); r != nil {
-		return *r
-	}
-	return nil
-}
-
-func (l *layer) empty() bool { return l.bytes.Load() == 0 && l.ranges.Load() == nil }
+func (l *layer) empty() bool { return l.bytes.Load() == 0 && l.cleared.empty() }

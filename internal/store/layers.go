@@ -66,10 +66,8 @@ func (c *changes) hides(key []byte) bool { return hidden(c.cursors, string(key))
 // hidden reports whether one of the layers deletes a range that holds key.
 func hidden(newer []cursor, key string) bool {
 	for i := range newer {
-		for _, r := range newer[i].ranges {
-			if r.holds(key) {
-				return true
-			}
+		if within(newer[i].ranges, key) {
+			return true
 		}
 	}
 	return false
@@ -117,11 +115,7 @@ type bucketCopy struct {
 
 func (c *cursor) begin(l *layer, lower, upper []byte, number uint64) {
 	*c = cursor{number: number, lower: string(lower), upper: string(upper), bounded: len(upper) > 0}
-	for _, r := range l.deleted() {
-		if r.write <= number && r.upper > c.lower && (!c.bounded || r.lower < c.upper) { // there may be thousands of others
-			c.ranges = append(c.ranges, r)
-		}
-	}
+	c.ranges = l.cleared.between(c.lower, c.upper, c.bounded, number)
 	l.buckets(lower, upper, func(s *layerShard, id uint32) {
 		s.mu.Lock()
 		if b := s.buckets[id]; b != nil {

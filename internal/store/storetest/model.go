@@ -129,12 +129,21 @@ func (m *model) applyLog(op kv.LogOp) {
 }
 
 // world is a store and the model of it: now is what readers see, tail what a crash may leave: the state after the last
-// Write that is certainly durable, and after each Write since.
+// Write that is certainly durable, and after each Write since. Snapshots stay open meanwhile, each with its model.
 type world struct {
-	h    Harness
-	now  *model
-	tail []*model
+	h         Harness
+	now       *model
+	tail      []*model
+	snapshots []past
 }
+
+type past struct {
+	snap  kv.Snapshot
+	model *model
+}
+
+// maxSnapshots is how many snapshots are open at most.
+const maxSnapshots = 3
 
 // crashed finds which of the states that a crash may leave is there, and goes on from it.
 func (w *world) crashed(rt *rapid.T) {
@@ -162,16 +171,35 @@ func testModel(t *testing.T, open func(t testing.TB) Harness) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := &world{h: open(t)}
 		defer w.h.Close()
+		defer w.closeAll()
 		w.durable(newModel())
 		rt.Repeat(map[string]func(*rapid.T){
 			"apply":  w.apply,
 			"invent": w.refuse,
 			"read":   w.read,
+			"open": func(rt *rapid.T) {
+				if len(w.snapshots) < maxSnapshots {
+					snap, err := w.h.Store().Snapshot()
+					if err != nil {
+						rt.Fatalf("snapshot: %v", err)
+					}
+					w.snapshots = append(w.snapshots, past{snap, w.now.clone()})
+				}
+			},
+			"close": func(rt *rapid.T) {
+				if n := len(w.snapshots); n > 0 {
+					i := rapid.IntRange(0, n-1).Draw(rt, "closed")
+					_ = w.snapshots[i].snap.Close()
+					w.snapshots = slices.Delete(w.snapshots, i, i+1)
+				}
+			},
 			"crash": func(rt *rapid.T) {
+				w.closeAll()
 				w.h.Crash(t)
 				w.crashed(rt)
 			},
 			"reopen": func(rt *rapid.T) {
+				w.closeAll()
 				w.h.Reopen(t)
 				w.durable(w.now)
 				w.check(rt)
@@ -181,9 +209,19 @@ func testModel(t *testing.T, open func(t testing.TB) Harness) {
 	})
 }
 
+func (w *world) closeAll() {
+	for _, p := range w.snapshots {
+		_ = p.snap.Close()
+	}
+	w.snapshots = nil
+}
+
 func (w *world) check(rt *rapid.T) {
 	s := w.h.Store()
 	wantDump(rt, s, "", "", w.now.pairs()...)
+	for _, p := range w.snapshots {
+		wantReads(rt, p.snap, p.model)
+	}
 	wantGroups(rt, s, w.now.groups()...)
 	for id, l := range w.now.logs {
 		if run := w.now.run(id); len(run) > 0 {
@@ -207,21 +245,29 @@ func (w *world) read(rt *rapid.T) {
 	}
 	defer snap.Close()
 	for _, r := range []kv.Reader{s, snap, s} {
-		k := key(rt)
-		if v, ok := w.now.state[k]; ok {
-			wantGet(rt, r, k, v)
-		} else {
-			wantNone(rt, r, k)
-		}
-		lower, upper := key(rt), key(rt)
-		var want []pair
-		for _, p := range w.now.pairs() {
-			if p.Key >= lower && (upper == "" || p.Key < upper) {
-				want = append(want, p)
-			}
-		}
-		wantDump(rt, r, lower, upper, want...)
+		wantReads(rt, r, w.now)
 	}
+	for _, p := range w.snapshots {
+		wantReads(rt, p.snap, p.model)
+	}
+}
+
+// wantReads looks for a key and in a range.
+func wantReads(rt *rapid.T, r kv.Reader, m *model) {
+	k := key(rt)
+	if v, ok := m.state[k]; ok {
+		wantGet(rt, r, k, v)
+	} else {
+		wantNone(rt, r, k)
+	}
+	lower, upper := key(rt), key(rt)
+	var want []pair
+	for _, p := range m.pairs() {
+		if p.Key >= lower && (upper == "" || p.Key < upper) {
+			want = append(want, p)
+		}
+	}
+	wantDump(rt, r, lower, upper, want...)
 }
 
 func (w *world) apply(rt *rapid.T) {
