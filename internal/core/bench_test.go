@@ -39,6 +39,11 @@ func (w *writers) turn(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	for changes := w.core.Apply(); changes != nil; changes = w.core.Apply() {
+		if _, err := w.store.Apply(changes, false); err != nil {
+			b.Fatal(err)
+		}
+	}
 	w.core.Applied()
 	if err := p.Wait(); err != nil {
 		b.Fatal(err)

@@ -7,10 +7,11 @@
 //
 //	core.At(now); core.Submit, Receive, PeerUp, PeerDown, Tick ...   what has happened
 //	t := core.Turn()                                                 what follows
-//	send t.Early; apply t.Write to the store
-//	core.Applied()                                                   requests end over the new state
+//	core.Early(send); write t.Write to the store, on its way to the disk if t.Sync
+//	write what core.Apply() returns, until it is nil                 committed entries are evaluated meanwhile
+//	core.Applied(); core.Early(send)                                 requests end over the new state
 //	wait for the disk if t.Sync
-//	core.Persisted(); send t.Late
+//	core.Persisted(send)
 //	again while core.HasWork()
 //
 // The parts, a file each: route (requests that this node took from clients, until they end), serve (requests on

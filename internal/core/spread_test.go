@@ -37,6 +37,7 @@ func TestOneIsAskedForANewRegistry(t *testing.T) {
 		}
 		c.Turn()
 		c.Early(count)
+		c.Apply()
 		c.Applied()
 		c.Persisted(count)
 		return asked

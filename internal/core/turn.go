@@ -54,12 +54,11 @@ func (c *Core) Turn() *Turn {
 		}
 		c.checkGate(p)
 	}
-	c.expired += uint64(c.groups.Expired)
 	rest := copy(c.dirty, c.dirty[n:])
 	clear(c.dirty[rest:])
 	c.dirty = c.dirty[:rest]
 	t.Write.Log = append(append(t.Write.Log[:0], t.extra.Log...), c.groups.Write.Log...)
-	t.Write.State = append(append(t.Write.State[:0], t.extra.State...), c.groups.Write.State...)
+	t.Write.State = append(t.Write.State[:0], t.extra.State...)
 	t.Sync = t.sync || c.groups.Sync || len(t.extra.Log) > 0
 	t.extra, t.sync = kv.Write{}, false
 	if t.Sync {
@@ -68,12 +67,26 @@ func (c *Core) Turn() *Turn {
 	return t
 }
 
+// Apply applies what is committed. It returns what that changes, which is to be written before the next call and need not
+// be synced, or nil at the end, or when Err says that this node cannot go on.
+func (c *Core) Apply() *kv.Write {
+	more, err := c.groups.Apply()
+	if err != nil {
+		c.fail(err)
+	}
+	if err != nil || !more {
+		return nil
+	}
+	return &c.groups.State
+}
+
 // Early calls send for each frame that need not wait for the disk. send must not keep the frame.
 func (c *Core) Early(send func(to ident.NodeID, frame []byte)) { c.out.Early(send) }
 
-// Applied says that the turn's Write is visible: what it decided is answered. The gates say so first, so that who
+// Applied says that what Apply returned is visible: what was decided is answered. The gates say so first, so that who
 // reads after an answer reads no less.
 func (c *Core) Applied() {
+	c.expired += uint64(c.groups.Expired)
 	for _, g := range c.groups.Groups {
 		if p := c.place(g.Tablet()); p.group == g {
 			c.setGate(p)

@@ -252,6 +252,15 @@ func (n *node) turn() bool {
 	if err != nil {
 		n.w.t.Fatalf("node %d: %v", n.index, err)
 	}
+	for changes := c.Apply(); changes != nil; changes = c.Apply() {
+		if _, err := n.store.Apply(changes, false); err != nil {
+			n.w.t.Fatalf("node %d: %v", n.index, err)
+		}
+	}
+	if err := c.Err(); err != nil && !errors.Is(err, ErrLeft) {
+		n.hear(err)
+		return false
+	}
 	c.Applied()
 	if n.waiting != nil {
 		n.waiting()

@@ -133,7 +133,7 @@ type worker struct {
 // newWorker returns a worker of c whose inbox holds limit bytes of frames.
 func newWorker(c *core.Core, s kv.Store, limit int, log *slog.Logger) *worker {
 	w := &worker{
-		core: c, store: s, log: log, done: make(chan struct{}), syncs: make(chan kv.Pending), synced: make(chan error),
+		core: c, store: s, log: log, done: make(chan struct{}), syncs: make(chan kv.Pending), synced: make(chan error, 1),
 		kept: map[ident.NodeID]bool{}, parting: map[ident.NodeID]time.Duration{},
 	}
 	w.inbox.init(limit)
@@ -219,10 +219,25 @@ func (w *worker) waitForDisk() {
 	}
 }
 
-// await returns when a Write is on disk. What comes in meanwhile is taken in, and what it leads to is sent as far as
-// nothing has to be on disk for it: requests go on to other nodes, their answers to clients. It does not take a turn.
-func (w *worker) await(p kv.Pending) error {
-	w.syncs <- p
+// write hands a Write to the store. One to be synced is then on its way to the disk, which await waits for.
+func (w *worker) write(changes *kv.Write, sync bool) error {
+	if changes.Empty() {
+		return nil
+	}
+	pending, err := w.store.Apply(changes, sync)
+	if err != nil {
+		return err
+	}
+	if sync {
+		w.syncs <- pending
+		return nil
+	}
+	return pending.Wait()
+}
+
+// await returns when the Write under way is on disk. What comes in meanwhile is taken in, and what it leads to is sent as
+// far as nothing has to be on disk for it: requests go on to other nodes, their answers to clients. It does not take a turn.
+func (w *worker) await() error {
 	for {
 		select {
 		case err := <-w.synced:
@@ -265,21 +280,22 @@ func (w *worker) turns() error {
 			return err
 		}
 		w.core.Early(w.frames)
-		var pending kv.Pending
-		if !t.Write.Empty() {
-			var err error
-			if pending, err = w.store.Apply(&t.Write, t.Sync); err != nil {
+		if err := w.write(&t.Write, t.Sync); err != nil {
+			return err
+		}
+		for changes := w.core.Apply(); changes != nil; changes = w.core.Apply() {
+			if err := w.write(changes, false); err != nil {
 				return err
 			}
 		}
+		if err := w.core.Err(); err != nil && !errors.Is(err, core.ErrLeft) {
+			w.report()
+			return err
+		}
 		w.core.Applied()
 		w.core.Early(w.frames) // answers need not wait for the disk: what they tell is on that of a majority
-		if pending != nil {
-			wait := pending.Wait
-			if t.Sync {
-				wait = func() error { return w.await(pending) }
-			}
-			if err := wait(); err != nil {
+		if t.Sync {
+			if err := w.await(); err != nil {
 				return err
 			}
 		}

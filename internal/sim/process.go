@@ -140,6 +140,16 @@ func (p *Process) turn() {
 			return
 		}
 	}
+	for changes := c.Apply(); changes != nil; changes = c.Apply() {
+		if _, err := p.m.dir.disk.Apply(changes, false); err != nil {
+			p.diskRefuses(err)
+			return
+		}
+	}
+	if err := c.Err(); err != nil && !errors.Is(err, core.ErrLeft) {
+		p.hear()
+		return
+	}
 	c.Applied()
 	c.Early(p.send)
 	p.w.watch.look(p)

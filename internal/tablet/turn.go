@@ -18,11 +18,16 @@ type Outbox interface {
 
 // Turn is what the groups of a node do together in one turn of its worker:
 //
-//	for each group with work: Ready      collects messages, log entries, and the changes of applied entries
-//	send the early messages; write Turn.Write, with a sync if Turn.Sync
-//	for each of Turn.Groups: Applied     answers writes and reads over the new state, once it is visible
+//	for each group with work: Ready   collects messages and log entries
+//	send the early messages; write Turn.Write, with a sync if Turn.Sync, which may take its time
+//	while Apply: write Turn.State     the changes of applied entries, without a sync
+//	Applied                           answers writes and reads over the new state, now that it is visible
 //	wait for the disk
-//	for each of Turn.Groups: Persisted   and then the late messages are sent
+//	Persisted                         and then the late messages are sent
+//
+// So the disk writes new entries while older ones are evaluated and answered. What Turn.State holds follows from entries
+// that are on the disks of a majority, or stand in Turn.Write, which the disk has before it; so it may be lost, and is
+// made anew.
 //
 // A group may have work again afterwards; the worker takes another turn.
 type Turn struct {
@@ -30,15 +35,20 @@ type Turn struct {
 	Out    Outbox
 	Write  kv.Write
 	Sync   bool
+	State  kv.Write
 	Groups []*Group
 	// Expired counts the keys that groups led here removed because their time had passed.
 	Expired int
-	// Bytes is about how large Write is.
+	// Bytes is about how large Write is, with the entries that are to be applied.
 	Bytes int
 
+	applied int // of Groups
 	scratch []byte
 	done    []finished
 }
+
+// maxStateBytes is how large State may be before it is written, and Apply called again.
+const maxStateBytes = 64 << 20
 
 // finished is a write whose waiter is told when the state is visible.
 type finished struct {
@@ -53,7 +63,7 @@ func (t *Turn) Reset(now time.Duration) {
 	clear(t.done)
 	*t = Turn{
 		Now: now, Out: t.Out, Groups: t.Groups[:0], scratch: t.scratch, done: t.done[:0],
-		Write: kv.Write{Log: t.Write.Log[:0], State: t.Write.State[:0]},
+		Write: kv.Write{Log: t.Write.Log[:0]}, State: kv.Write{Log: t.State.Log[:0], State: t.State.State[:0]},
 	}
 }
 
@@ -87,13 +97,31 @@ func (g *Group) Ready(t *Turn) error {
 	for _, rs := range rd.ReadStates {
 		g.reads.confirm(rs.RequestCtx, rs.Index)
 	}
+	for _, e := range rd.CommittedEntries {
+		t.Bytes += len(e.GetData()) + entryOverhead
+	}
 	if g.log.damaged {
 		g.cut(t)
 	}
-	if len(rd.CommittedEntries) == 0 || g.hurt.stuck {
-		return nil
+	return nil
+}
+
+// Apply evaluates committed entries: their changes and the new heads become State. It reports whether there is any, which
+// must be written before the next call. An error is one as of Ready.
+func (t *Turn) Apply() (bool, error) {
+	t.State.Log, t.State.State = t.State.Log[:0], t.State.State[:0]
+	for size := 0; t.applied < len(t.Groups) && size <= maxStateBytes; t.applied++ {
+		g := t.Groups[t.applied]
+		if len(g.ready.CommittedEntries) == 0 || g.hurt.stuck {
+			continue
+		}
+		n, err := g.apply(t, g.ready.CommittedEntries)
+		if err != nil {
+			return false, err
+		}
+		size += n
 	}
-	return g.apply(t, rd.CommittedEntries)
+	return !t.State.Empty(), nil
 }
 
 func (g *Group) takeReady() raft.Ready {
@@ -171,12 +199,9 @@ func (g *Group) persist(t *Turn, rd *raft.Ready) {
 		g.log.append(rd.Entries)
 		write, t.Sync = true, true
 		// But no entry may be on disk without what its leader knew to be committed, or a restart might campaign
-		// under a membership that later entries have left behind. Mostly the state says so, which goes with them.
-		applied := g.head.applied.Index
-		if n := len(rd.CommittedEntries); n > 0 {
-			applied = rd.CommittedEntries[n-1].GetIndex()
-		}
-		if g.log.hard.Commit > applied {
+		// under a membership that later entries have left behind. Where the state on disk says so, or nobody else could
+		// have decided, that will do.
+		if g.log.hard.Commit > g.head.applied.Index && !g.sole.on {
 			hard := g.log.hard
 			op.Hard = &hard
 		}
@@ -186,8 +211,9 @@ func (g *Group) persist(t *Turn, rd *raft.Ready) {
 	}
 }
 
-// apply evaluates committed entries; their changes and the new head become part of the turn's Write.
-func (g *Group) apply(t *Turn, entries []*pb.Entry) error {
+// apply evaluates committed entries; their changes and the new head become part of the turn's State. It returns how many
+// bytes of it.
+func (g *Group) apply(t *Turn, entries []*pb.Entry) (size int, err error) {
 	done := len(t.done)
 	for _, e := range entries {
 		g.head.applied = kv.Position{Index: e.GetIndex(), Term: e.GetTerm()}
@@ -198,32 +224,32 @@ func (g *Group) apply(t *Turn, entries []*pb.Entry) error {
 				if err := g.applyNormal(t, e); Damaged(err) {
 					g.tx.fail(err)
 				} else if err != nil {
-					return err
+					return 0, err
 				}
 			}
 		case pb.EntryConfChangeV2:
 			if err := g.applyMembership(e); err != nil {
-				return err
+				return 0, err
 			}
 		default:
-			return fmt.Errorf("tablet %d: entry %d has the unknown type %s", g.cfg.Tablet, e.GetIndex(), e.GetType())
+			return 0, fmt.Errorf("tablet %d: entry %d has the unknown type %s", g.cfg.Tablet, e.GetIndex(), e.GetType())
 		}
 	}
 	g.clock.Start(g.head.time, t.Now) // a new leader too goes on from the last entry, and what has elapsed since
 	encoded := g.head.append(make([]byte, 0, g.headBytes+headSlack))
 	g.headBytes = len(encoded)
 	g.tx.Set(g.headKey, encoded)
-	before := len(t.Write.State)
-	ops, err := g.tx.take(t.Write.State)
+	before := len(t.State.State)
+	ops, err := g.tx.take(t.State.State)
 	if Damaged(err) {
-		return g.stop(t, done, err)
+		return 0, g.stop(t, done, err)
 	}
 	if err != nil {
-		return fmt.Errorf("tablet %d: apply up to entry %d: %w", g.cfg.Tablet, g.head.applied.Index, err)
+		return 0, fmt.Errorf("tablet %d: apply up to entry %d: %w", g.cfg.Tablet, g.head.applied.Index, err)
 	}
-	t.Write.State = ops
+	t.State.State = ops
 	for _, op := range ops[before:] {
-		t.Bytes += len(op.Key) + len(op.Value)
+		size += len(op.Key) + len(op.Value)
 	}
 	if g.sole.on {
 		g.log.forget(g.head.applied.Index, 0) // there is nobody to send them to
@@ -231,7 +257,7 @@ func (g *Group) apply(t *Turn, entries []*pb.Entry) error {
 		g.log.forget(g.head.applied.Index, tailEntries)
 	}
 	g.truncate(t)
-	return nil
+	return size, nil
 }
 
 func (g *Group) applyNormal(t *Turn, raw *pb.Entry) error {
@@ -345,7 +371,7 @@ func (g *Group) truncate(t *Turn) {
 		return // it stays until it can be read; the next turn tries again
 	}
 	to.Term = term
-	t.Write.Log = append(t.Write.Log, kv.LogOp{Group: g.cfg.Tablet, Truncate: &to})
+	t.State.Log = append(t.State.Log, kv.LogOp{Group: g.cfg.Tablet, Truncate: &to})
 	g.log.truncate(to)
 	g.applyBytes = 0
 }

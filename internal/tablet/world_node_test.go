@@ -389,12 +389,13 @@ func (n *node) work() {
 	if n.group != nil {
 		n.must(n.group.Ready(&n.turn))
 	}
-	write := kv.Write{Log: append(n.extra.Log, n.turn.Write.Log...), State: append(n.extra.State, n.turn.Write.State...)}
+	write := kv.Write{Log: append(n.extra.Log, n.turn.Write.Log...), State: n.extra.State}
 	sync := n.turn.Sync || len(n.extra.Log) > 0 || len(n.after) > 0
 	n.extra = kv.Write{}
 	n.flush(&n.early)
 	pending, err := n.store.Apply(&write, sync)
 	n.must(err)
+	n.apply(&n.turn)
 	n.w.check(n)
 	n.turn.Applied()
 	n.busy = true
@@ -408,6 +409,19 @@ func (n *node) work() {
 		}
 		n.whenRunning(func() { n.persisted(pending) })
 	})
+}
+
+// apply lets the groups of a turn apply what is committed.
+func (n *node) apply(t *Turn) {
+	for {
+		more, err := t.Apply()
+		n.must(err)
+		if !more {
+			return
+		}
+		_, err = n.store.Apply(&t.State, false)
+		n.must(err)
+	}
 }
 
 // persisted ends a turn whose Write is on disk.
