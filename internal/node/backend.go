@@ -27,8 +27,13 @@ func (b *backend) Submit(reqs []*request.Request) {
 	}
 }
 
+// Moment implements server.Backend.
+func (b *backend) Moment() time.Duration { return monotonic() }
+
 // TryRead implements server.Backend.
-func (b *backend) TryRead(r *request.Request) bool { return b.node.worker.core.TryRead(monotonic(), r) }
+func (b *backend) TryRead(at time.Duration, r *request.Request) bool {
+	return b.node.worker.core.TryRead(at, r)
+}
 
 // Tablets implements server.Backend.
 func (b *backend) Tablets() int {

@@ -16,11 +16,15 @@ type Backend interface {
 	// replies, and its bytes, are the caller's again when its Owner has been told. One that ended with a Failure may
 	// still be read (not changed, and not ended again): the caller does not use it a second time.
 	Submit(reqs []*request.Request)
+	// Moment returns a moment for TryRead, on the node's clock. Reading the clock costs as much as a short read, so reads
+	// that are asked for together share one.
+	Moment() time.Duration
 	// TryRead evaluates the reads of r on the calling goroutine if this node may answer them at once, linearizably;
-	// otherwise it changes nothing and reports false. It appends one reply per command to r.Replies, which is empty,
+	// otherwise it changes nothing and reports false. at is a moment after the reads were asked for, and after all that
+	// they have to see; it may lie back any time. TryRead appends one reply per command to r.Replies, which is empty,
 	// and may build the i-th in the space that an earlier reply has left: r.Replies[:i+1][i][:0] while i is below the
 	// slice's capacity. Or it sets r.Failure. It does not tell the Owner.
-	TryRead(r *request.Request) bool
+	TryRead(at time.Duration, r *request.Request) bool
 	// Tablets returns the number of tablets; it never changes.
 	Tablets() int
 

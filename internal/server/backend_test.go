@@ -22,6 +22,8 @@ type fakeNode struct {
 	remote func(tablet uint32) bool
 	// async makes requests end on other goroutines.
 	async bool
+	// alone says that one session is served, whose reads must be dated after its writes.
+	alone bool
 	// hold, where set, delays the end of submitted requests until it is closed.
 	hold chan struct{}
 	// fail, where set, may end a request without executing it.
@@ -51,12 +53,22 @@ func newFakeNode(t testing.TB, tablets int) *fakeNode {
 
 func (n *fakeNode) Tablets() int { return n.tablets }
 
-func (n *fakeNode) TryRead(r *request.Request) bool {
+// Moment tells how many requests have been submitted.
+func (n *fakeNode) Moment() time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return time.Duration(n.requests)
+}
+
+func (n *fakeNode) TryRead(at time.Duration, r *request.Request) bool {
 	if n.remote != nil && n.remote(r.Tablet) {
 		return false
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.alone && at != time.Duration(n.requests) {
+		n.violation(fmt.Sprintf("a read is of the moment %d, and %d requests came before it", at, n.requests))
+	}
 	for i, c := range r.Commands {
 		r.Replies = append(r.Replies, n.evaluate(r, c, replyBuffer(r, i)))
 	}

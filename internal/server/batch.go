@@ -2,6 +2,7 @@ package server
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/quorddb/quord/internal/request"
 )
@@ -172,8 +173,12 @@ func (b *batch) execute(limit int) {
 		if len(wave) == 0 || b.held > limit {
 			return
 		}
+		at := time.Duration(-1) // one moment serves the reads of a wave: what they have to see came in waves before
 		for _, r := range wave {
-			if r.Write || !b.tryRead(r) {
+			if !r.Write && at < 0 {
+				at = b.backend.Moment()
+			}
+			if r.Write || !b.tryRead(at, r) {
 				b.ask(r)
 			} else if b.held > limit {
 				b.submit, b.asked = b.submit[:0], b.asked[:0]
@@ -190,7 +195,7 @@ func (b *batch) finish(r *run) {
 	if r.executed {
 		return
 	}
-	if r.Write || !b.tryRead(r) {
+	if r.Write || !b.tryRead(b.backend.Moment(), r) {
 		b.ask(r)
 		b.await()
 	}
@@ -216,10 +221,10 @@ func (b *batch) ask(r *run) {
 	b.asked = append(b.asked, r)
 }
 
-// tryRead offers a run of reads to the backend.
-func (b *batch) tryRead(r *run) bool {
+// tryRead offers a run of reads to the backend, at a moment after they were asked for.
+func (b *batch) tryRead(at time.Duration, r *run) bool {
 	r.Replies = r.own[:0]
-	if !b.backend.TryRead(&r.Request) {
+	if !b.backend.TryRead(at, &r.Request) {
 		r.Replies = nil
 		return false
 	}

@@ -17,7 +17,7 @@ type constantNode struct {
 	reply []byte
 }
 
-func (n *constantNode) TryRead(r *request.Request) bool {
+func (n *constantNode) TryRead(_ time.Duration, r *request.Request) bool {
 	for i := range r.Commands {
 		r.Replies = append(r.Replies, append(replyBuffer(r, i), n.reply...))
 	}

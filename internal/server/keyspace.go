@@ -45,9 +45,10 @@ func (q *inquiry) Ended(*request.Request) {
 func (s *Server) ask(reqs []*request.Request) {
 	q := &inquiry{done: make(chan struct{})}
 	var submit []*request.Request
+	at := s.backend.Moment()
 	for _, r := range reqs {
 		r.Owner = q
-		if r.Write || !s.backend.TryRead(r) {
+		if r.Write || !s.backend.TryRead(at, r) {
 			r.Replies = nil
 			submit = append(submit, r)
 		}

@@ -29,6 +29,7 @@ func TestPipelinesAnswerAsOneRedis(t *testing.T) {
 		for _, tablets := range []int{1, 16, 1024} {
 			t.Run(fmt.Sprintf("%s, %d tablets", name, tablets), func(t *testing.T) {
 				node := newFakeNode(t, tablets)
+				node.alone = true
 				set(node)
 				s := newTestServer(t, Config{MaxBatch: 50, MaxBatchBytes: 2000}, node)
 				rapid.Check(t, func(rt *rapid.T) { checkPipeline(rt, s) })
