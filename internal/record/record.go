@@ -107,6 +107,9 @@ func ParseKey(stored []byte) (s uint16, hash uint64, key, field []byte, err erro
 	return s, hash, rest[:n], rest[n:], nil
 }
 
+// Overhead is the most that a record takes beside its value.
+const Overhead = 3 + 8 + 8 + 4
+
 // Append appends the stored form of r under the stored key to dst.
 func (r *Record) Append(dst, stored []byte) []byte {
 	start := len(dst)

@@ -73,11 +73,11 @@ func FuzzEntry(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var e entry
 		var err error
-		bounded(t, len(b), func() { e, err = decodeEntry(b) })
+		bounded(t, len(b), func() { e, err = decodeEntry(b, new(commandSpace)) })
 		if err != nil {
 			return
 		}
-		again, err := decodeEntry(appendEntry(nil, &e))
+		again, err := decodeEntry(appendEntry(nil, &e), new(commandSpace))
 		if diff := cmp.Diff(e, again, cmp.AllowUnexported(entry{})); err != nil || diff != "" {
 			t.Fatalf("%v: %s", err, diff)
 		}
@@ -289,7 +289,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 				time:   rapid.Int64().Draw(t, "time"), seed: u.Draw(t, "seed"), maxValue: u.Draw(t, "max"),
 			}
 			e.commands = drawCommands(t)
-			got, err := decodeEntry(appendEntry(nil, &e))
+			got, err := decodeEntry(appendEntry(nil, &e), new(commandSpace))
 			if diff := cmp.Diff(e, got, cmp.AllowUnexported(entry{})); err != nil || diff != "" {
 				t.Fatalf("%v: %s", err, diff)
 			}
@@ -355,7 +355,7 @@ func TestNothingFollowsAndNothingIsMissing(t *testing.T) {
 	}{
 		"message":  {appendMessage(nil, someMessages()[0], beside{sent: 1}), func(b []byte) error { _, err := decodeMessage(b); return err }},
 		"commands": {AppendCommands(nil, []request.Command{words("GET", "a")}), func(b []byte) error { _, err := DecodeCommands(b); return err }},
-		"entry":    {appendEntry(nil, &e), func(b []byte) error { _, err := decodeEntry(b); return err }},
+		"entry":    {appendEntry(nil, &e), func(b []byte) error { _, err := decodeEntry(b, new(commandSpace)); return err }},
 		"replies":  {AppendReplies(nil, [][]byte{[]byte("+OK\r\n")}), func(b []byte) error { _, err := DecodeReplies(b); return err }},
 		"head":     {h, func(b []byte) error { _, err := decodeHead(b); return err }},
 		"sealed head": {h[:len(h)-4], func(b []byte) error {

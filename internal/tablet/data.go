@@ -255,8 +255,10 @@ func (v *writeView) Put(key []byte, r record.Record) {
 		}
 	}
 	r.Version = v.m.Index
-	stored := bytes.Clone(v.key)
-	v.m.Tx.Set(stored, r.Append(make([]byte, 0, len(r.Value)+24), stored))
+	both := make([]byte, 0, len(v.key)+len(r.Value)+record.Overhead)
+	both = append(both, v.key...)
+	stored := both[:len(v.key):len(v.key)]
+	v.m.Tx.Set(stored, r.Append(both[len(stored):], stored))
 }
 
 // Delete implements command.View.

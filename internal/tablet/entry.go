@@ -55,28 +55,52 @@ func AppendCommands(dst []byte, commands []request.Command) []byte {
 }
 
 // DecodeCommands reads what AppendCommands wrote. The arguments alias b.
-func DecodeCommands(b []byte) ([]request.Command, error) {
+func DecodeCommands(b []byte) ([]request.Command, error) { return new(commandSpace).decode(b) }
+
+// commandSpace is where commands are decoded to, again and again.
+type commandSpace struct {
+	commands []request.Command
+	args     [][]byte
+}
+
+// maxCommandSpace is how many commands, and how many arguments, there is room for the next time.
+const maxCommandSpace = 1024
+
+// decode is DecodeCommands; what it returned before is lost.
+func (s *commandSpace) decode(b []byte) ([]request.Command, error) {
 	r := reader{b: b}
 	n := r.count()
-	commands := make([]request.Command, 0, min(n, 1024))
+	commands, args := s.commands[:0], s.args[:0]
+	if commands == nil {
+		commands = make([]request.Command, 0, min(n, maxCommandSpace))
+	}
 	for range n {
-		args := r.count()
-		if args == 0 {
+		from, m := len(args), r.count()
+		if m == 0 {
 			return nil, errEntry
 		}
-		c := make(request.Command, 0, min(args, 1024))
-		for range args {
-			c = append(c, r.blob())
+		for range m {
+			args = append(args, r.blob())
 		}
 		if r.failed {
 			return nil, errEntry
 		}
-		commands = append(commands, c)
+		commands = append(commands, args[from:len(args):len(args)])
 	}
 	if r.failed || len(r.b) != 0 {
 		return nil, errEntry
 	}
+	s.commands, s.args = commands, args
 	return commands, nil
+}
+
+// clear lets go of the commands that were decoded last.
+func (s *commandSpace) clear() {
+	if max(cap(s.commands), cap(s.args)) > maxCommandSpace {
+		*s = commandSpace{}
+	}
+	clear(s.commands)
+	clear(s.args)
 }
 
 // appendEntry appends an entry.
@@ -107,8 +131,8 @@ func roomFor(commands []request.Command) int {
 	return n
 }
 
-// decodeEntry reads what appendEntry wrote. The commands alias b.
-func decodeEntry(b []byte) (entry, error) {
+// decodeEntry reads what appendEntry wrote. The commands alias b, and lie in space.
+func decodeEntry(b []byte, space *commandSpace) (entry, error) {
 	r := reader{b: b}
 	if f := r.byte(); f != entryFormat && !r.failed {
 		return entry{}, fmt.Errorf("tablet: a log entry has format %d, this build reads %d", f, entryFormat)
@@ -121,6 +145,6 @@ func decodeEntry(b []byte) (entry, error) {
 		return entry{}, errEntry
 	}
 	var err error
-	e.commands, err = DecodeCommands(r.b)
+	e.commands, err = space.decode(r.b)
 	return e, err
 }

@@ -510,6 +510,15 @@ func AppendReplies(dst []byte, replies [][]byte) []byte {
 	return dst
 }
 
+// encodeReplies is AppendReplies to memory of its own.
+func encodeReplies(replies [][]byte) []byte {
+	n := binary.MaxVarintLen32
+	for _, r := range replies {
+		n += binary.MaxVarintLen32 + len(r)
+	}
+	return AppendReplies(make([]byte, 0, n), replies)
+}
+
 // DecodeReplies reads what AppendReplies wrote. The replies alias b.
 func DecodeReplies(b []byte) ([][]byte, error) {
 	r := reader{b: b}

@@ -44,8 +44,13 @@ type Turn struct {
 
 	applied int // of Groups
 	scratch []byte
+	space   commandSpace // of the entry that is being applied
+	entries []kv.Entry   // of Write
 	done    []finished
 }
+
+// maxSpareEntries is how many places for entries are kept for the next turn.
+const maxSpareEntries = 16384
 
 // maxStateBytes is how large State may be before it is written, and Apply called again.
 const maxStateBytes = 64 << 20
@@ -61,8 +66,13 @@ type finished struct {
 func (t *Turn) Reset(now time.Duration) {
 	clear(t.Groups)
 	clear(t.done)
+	clear(t.entries)
+	if cap(t.entries) > maxSpareEntries {
+		t.entries = nil
+	}
+	t.space.clear()
 	*t = Turn{
-		Now: now, Out: t.Out, Groups: t.Groups[:0], scratch: t.scratch, done: t.done[:0],
+		Now: now, Out: t.Out, Groups: t.Groups[:0], scratch: t.scratch, space: t.space, entries: t.entries[:0], done: t.done[:0],
 		Write: kv.Write{Log: t.Write.Log[:0]}, State: kv.Write{Log: t.State.Log[:0], State: t.State.State[:0]},
 	}
 }
@@ -191,11 +201,12 @@ func (g *Group) persist(t *Turn, rd *raft.Ready) {
 		g.log.hard = hard
 	}
 	if len(rd.Entries) > 0 {
-		op.Append = make([]kv.Entry, len(rd.Entries))
-		for i, e := range rd.Entries {
+		from := len(t.entries)
+		for _, e := range rd.Entries {
 			t.Bytes += len(e.GetData()) + entryOverhead
-			op.Append[i] = kv.Entry{Index: e.GetIndex(), Term: e.GetTerm(), Type: uint8(e.GetType()), Data: e.GetData()}
+			t.entries = append(t.entries, kv.Entry{Index: e.GetIndex(), Term: e.GetTerm(), Type: uint8(e.GetType()), Data: e.GetData()})
 		}
+		op.Append = t.entries[from:len(t.entries):len(t.entries)]
 		g.log.append(rd.Entries)
 		write, t.Sync = true, true
 		// But no entry may be on disk without what its leader knew to be committed, or a restart might campaign
@@ -261,7 +272,7 @@ func (g *Group) apply(t *Turn, entries []*pb.Entry) (size int, err error) {
 }
 
 func (g *Group) applyNormal(t *Turn, raw *pb.Entry) error {
-	e, err := decodeEntry(raw.GetData())
+	e, err := decodeEntry(raw.GetData(), &t.space)
 	if err != nil {
 		return fmt.Errorf("tablet %d: entry %d: %w", g.cfg.Tablet, raw.GetIndex(), err)
 	}
@@ -287,7 +298,7 @@ func (g *Group) applyNormal(t *Turn, raw *pb.Entry) error {
 	case fresh:
 		replies = g.cfg.Machine.Apply(m, e.commands)
 		g.wounds += m.Wounds
-		encoded := AppendReplies(nil, replies)
+		encoded := encodeReplies(replies)
 		apart, over := h.windows.store(e.origin, encoded)
 		dropped = append(dropped, over...)
 		if apart {
