@@ -400,7 +400,7 @@ func (c *Core) response(from ident.NodeID, m *wire.Response) {
 
 func (c *Core) answered(q *pending, m *wire.Response) {
 	replies, err := tablet.DecodeReplies(m.Replies)
-	if err != nil || len(replies) != len(q.req.Commands) {
+	if n := len(replies); err != nil || n == 0 || n > len(q.req.Commands) {
 		q.maybe = true
 		c.later(q)
 		return

@@ -69,7 +69,7 @@ func (w *caller) Done(replies [][]byte) {
 		m = wire.Response{ID: w.id, Status: wire.Spent} // it was done, so it must not seem refused
 	case len(m.Replies) > maxReplies:
 		m = wire.Response{ID: w.id, Status: wire.Rejected, Text: fmt.Sprintf(
-			"the replies to %d commands of one pipeline take %d bytes; the bound is %d", len(replies), len(m.Replies), maxReplies)}
+			"the reply takes %d bytes, and one node sends another %d at most: ask for fewer keys at a time", len(m.Replies), maxReplies)}
 	}
 	w.core.out.Add(w.node, false, &m)
 }

@@ -1,8 +1,10 @@
 // Package request is what the front end asks of the node, and how it ends.
 //
 // A Request is a run of commands on one tablet, all reads or all writes, evaluated in order. The writes of one
-// request are one entry of the tablet's log: all of them happen or none. A request ends exactly once, with one
-// reply per command or with one Failure for all of them. The package is pure.
+// request are one entry of the tablet's log. A request ends exactly once, with one Failure for all of its commands, none
+// of which happened (or, where the code says so, it is not known), or with replies: of all commands, or of the first ones,
+// at least one, where those took or changed so much that the others were left for another request. They have not
+// happened. The package is pure.
 package request
 
 import "fmt"
@@ -19,7 +21,7 @@ type Request struct {
 	// Owner is told when the request has ended, once, from any goroutine. It must not block.
 	Owner Owner
 
-	// Replies holds one reply per command as RESP3 bytes; valid when Failure is nil.
+	// Replies holds one reply per command as RESP3 bytes, for the first commands at least; valid when Failure is nil.
 	Replies [][]byte
 	// Failure says why there are no replies.
 	Failure *Failure

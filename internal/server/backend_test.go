@@ -26,6 +26,8 @@ type fakeNode struct {
 	alone bool
 	// hold, where set, delays the end of submitted requests until it is closed.
 	hold chan struct{}
+	// atMost, where set, is how many commands of a request are carried out.
+	atMost int
 	// fail, where set, may end a request without executing it.
 	fail func(r *request.Request) *request.Failure
 
@@ -69,10 +71,18 @@ func (n *fakeNode) TryRead(at time.Duration, r *request.Request) bool {
 	if n.alone && at != time.Duration(n.requests) {
 		n.violation(fmt.Sprintf("a read is of the moment %d, and %d requests came before it", at, n.requests))
 	}
-	for i, c := range r.Commands {
+	for i, c := range n.first(r) {
 		r.Replies = append(r.Replies, n.evaluate(r, c, replyBuffer(r, i)))
 	}
 	return true
+}
+
+// first returns the commands of a request that are carried out.
+func (n *fakeNode) first(r *request.Request) []request.Command {
+	if n.atMost > 0 {
+		return r.Commands[:min(n.atMost, len(r.Commands))]
+	}
+	return r.Commands
 }
 
 // replyBuffer returns the space that Backend.TryRead may build the i-th reply in.
@@ -132,7 +142,7 @@ func (n *fakeNode) end(r *request.Request) {
 		}
 	}
 	var replies [][]byte
-	for _, c := range r.Commands {
+	for _, c := range n.first(r) {
 		// Evaluated over copies, so that a server which uses its buffers too early is found out by the race detector
 		// and by the replies.
 		replies = append(replies, n.evaluate(r, cloneArgs(c), nil))

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -80,12 +81,18 @@ type place struct {
 
 // run is consecutive commands of the batch on one tablet, all reads or all writes.
 type run struct {
-	request.Request
-	wave, bytes int
-	executed    bool
+	request.Request // what is asked for now: the commands that have no answer yet
+	commands        []request.Command
+	answers         [][]byte // of the first commands
+	wave, bytes     int
 	// own are reply buffers that the batch owns and that Backend.TryRead may fill again.
 	own [][]byte
 }
+
+// has reports whether it is known how the command at a place ended.
+func (r *run) has(at int) bool { return r.Failure != nil || at < len(r.answers) }
+
+func (r *run) done() bool { return r.has(len(r.commands) - 1) }
 
 func newBatch(s *Server) *batch {
 	return &batch{backend: s.backend, tablets: s.tablets, done: make(chan struct{}, 1)}
@@ -101,7 +108,7 @@ func (b *batch) Ended(*request.Request) {
 // add appends a command to the latest run of its tablet, or begins a run, and returns where the reply will be.
 func (b *batch) add(tablet uint32, write bool, args [][]byte, size int) place {
 	r, at := b.latest(tablet)
-	if r == nil || r.Write != write || r.bytes+size > maxRunBytes || len(r.Commands) >= maxRunCommands {
+	if r == nil || r.Write != write || r.bytes+size > maxRunBytes || len(r.commands) >= maxRunCommands {
 		wave := 0
 		if r != nil {
 			wave = r.wave + 1
@@ -113,9 +120,9 @@ func (b *batch) add(tablet uint32, write bool, args [][]byte, size int) place {
 			b.last[at] = r
 		}
 	}
-	r.Commands = append(r.Commands, args)
+	r.commands = append(r.commands, args)
 	r.bytes += size
-	return place{run: r, at: len(r.Commands) - 1}
+	return place{run: r, at: len(r.commands) - 1}
 }
 
 // latest returns the latest run of a tablet and its index in last; -1 when the tablet is new.
@@ -157,8 +164,8 @@ func (b *batch) begin(tablet uint32, write bool, wave int) *run {
 	}
 	r := b.runs[b.used]
 	b.used++
-	r.Request = request.Request{Tablet: tablet, Write: write, Commands: r.Commands[:0], Owner: b}
-	r.wave, r.bytes, r.executed = wave, 0, false
+	r.Request = request.Request{Tablet: tablet, Write: write, Owner: b}
+	r.commands, r.answers, r.wave, r.bytes = r.commands[:0], nil, wave, 0
 	for wave >= len(b.waves) {
 		b.waves = append(b.waves, nil)
 	}
@@ -170,34 +177,48 @@ func (b *batch) begin(tablet uint32, write bool, wave int) *run {
 // executed run by run when its replies are due (finish), and those before it have been written out.
 func (b *batch) execute(limit int) {
 	for _, wave := range b.waves {
-		if len(wave) == 0 || b.held > limit {
+		if len(wave) == 0 {
 			return
 		}
-		at := time.Duration(-1) // one moment serves the reads of a wave: what they have to see came in waves before
-		for _, r := range wave {
-			if !r.Write && at < 0 {
-				at = b.backend.Moment()
-			}
-			if r.Write || !b.tryRead(at, r) {
-				b.ask(r)
-			} else if b.held > limit {
-				b.submit, b.asked = b.submit[:0], b.asked[:0]
+		for left := true; left; {
+			if b.held > limit {
 				return
 			}
+			left = b.step(wave, limit)
 		}
-		b.await()
 	}
 }
 
-// finish executes a run that execute has left. It is called in the order of the commands, so what came before it on
-// its tablet is done.
-func (b *batch) finish(r *run) {
-	if r.executed {
-		return
+// step asks for what a wave has no answer to, and reports whether there is more: a request may end with the answers to
+// its first commands only.
+func (b *batch) step(wave []*run, limit int) (left bool) {
+	at := time.Duration(-1) // one moment serves the reads of a wave: what they have to see came in waves before
+	for _, r := range wave {
+		if r.done() {
+			continue
+		}
+		if !r.Write && at < 0 {
+			at = b.backend.Moment()
+		}
+		if r.Write || !b.tryRead(at, r) {
+			b.ask(r)
+		} else if b.held > limit {
+			b.submit, b.asked = b.submit[:0], b.asked[:0]
+			return true
+		}
 	}
-	if r.Write || !b.tryRead(b.backend.Moment(), r) {
-		b.ask(r)
-		b.await()
+	b.await()
+	return slices.ContainsFunc(wave, func(r *run) bool { return !r.done() })
+}
+
+// finish executes what execute has left of a run, as far as the command at a place. It is called in the order of the
+// commands, so what came before it on its tablet is done.
+func (b *batch) finish(p place) {
+	for r := p.run; !r.has(p.at); {
+		if r.Write || !b.tryRead(b.backend.Moment(), r) {
+			b.ask(r)
+			b.await()
+		}
 	}
 }
 
@@ -217,18 +238,23 @@ func (b *batch) await() {
 }
 
 func (b *batch) ask(r *run) {
+	r.Commands, r.Replies = r.commands[len(r.answers):], nil
 	b.submit = append(b.submit, &r.Request)
 	b.asked = append(b.asked, r)
 }
 
 // tryRead offers a run of reads to the backend, at a moment after they were asked for.
 func (b *batch) tryRead(at time.Duration, r *run) bool {
-	r.Replies = r.own[:0]
+	first := len(r.answers) == 0
+	r.Commands, r.Replies = r.commands[len(r.answers):], nil
+	if first {
+		r.Replies = r.own[:0]
+	}
 	if !b.backend.TryRead(at, &r.Request) {
 		r.Replies = nil
 		return false
 	}
-	if r.Failure == nil {
+	if first && r.Failure == nil {
 		r.own = r.Replies
 	}
 	b.settle(r)
@@ -237,8 +263,7 @@ func (b *batch) tryRead(at time.Duration, r *run) bool {
 
 // settle takes note of an ended run. An answer that does not fit the question must not be given to a client.
 func (b *batch) settle(r *run) {
-	r.executed = true
-	if r.Failure == nil && len(r.Replies) != len(r.Commands) {
+	if n := len(r.Replies); r.Failure == nil && (n == 0 || n > len(r.Commands)) {
 		r.Failure = &request.Failure{Code: request.Err, Message: "internal error: the replies do not fit the commands"}
 		if r.Write {
 			r.Failure.Code = request.Uncertain
@@ -252,6 +277,12 @@ func (b *batch) settle(r *run) {
 		b.held += len(reply)
 		b.largest = max(b.largest, len(reply))
 	}
+	if r.answers == nil {
+		r.answers = r.Replies
+	} else {
+		r.answers = append(slices.Clip(r.answers), r.Replies...) // what lies behind the first ones may be filled again
+	}
+	r.Replies = nil
 }
 
 // clear forgets all commands, so that the batch can be used again. out stays.
@@ -269,8 +300,8 @@ func (b *batch) clear() {
 			b.runs[i] = &run{} // what failed may still be looked at; see session.done
 			continue
 		}
-		clear(r.Commands)
-		r.Replies = nil
+		clear(r.commands)
+		r.Commands, r.answers = nil, nil
 		for i := range r.own {
 			if cap(r.own[i]) > keepReply {
 				r.own[i] = nil
@@ -290,8 +321,8 @@ func (b *batch) clear() {
 
 // drop gives back a long reply that has been written out.
 func (p place) drop() {
-	if r := p.run; r.Failure == nil && len(r.Replies[p.at]) > keepReply {
-		r.Replies[p.at] = nil
+	if r := p.run; p.at < len(r.answers) && len(r.answers[p.at]) > keepReply {
+		r.answers[p.at] = nil
 	}
 }
 

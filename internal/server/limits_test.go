@@ -229,10 +229,13 @@ func TestAdminTimeout(t *testing.T) {
 func TestRepliesThatDoNotFit(t *testing.T) {
 	s := newTestServer(t, Config{}, newFakeNode(t, 16))
 	b := newBatch(s.Server)
-	r := &run{Request: request.Request{Write: true, Commands: make([]request.Command, 2), Replies: [][]byte{okReply}}}
-	b.settle(r)
-	if r.Failure == nil || r.Failure.Code != request.Uncertain {
-		t.Errorf("the failure is %v", r.Failure)
+	for _, n := range []int{0, 3} {
+		commands := make([]request.Command, 2)
+		r := &run{commands: commands, Request: request.Request{Write: true, Commands: commands, Replies: slices.Repeat([][]byte{okReply}, n)}}
+		b.settle(r)
+		if r.Failure == nil || r.Failure.Code != request.Uncertain {
+			t.Errorf("%d replies to 2 commands: the failure is %v", n, r.Failure)
+		}
 	}
 }
 

@@ -25,6 +25,11 @@ func TestPipelinesAnswerAsOneRedis(t *testing.T) {
 		"remote reads": func(n *fakeNode) { n.remote = func(uint32) bool { return true } },
 		"mixed":        func(n *fakeNode) { n.remote = func(t uint32) bool { return t%2 == 0 }; n.async = true },
 		"asynchronous": func(n *fakeNode) { n.async = true },
+		"two at most":  func(n *fakeNode) { n.atMost = 2 },
+		"mixed, one at most": func(n *fakeNode) {
+			n.remote = func(t uint32) bool { return t%2 == 0 }
+			n.async, n.atMost = true, 1
+		},
 	} {
 		for _, tablets := range []int{1, 16, 1024} {
 			t.Run(fmt.Sprintf("%s, %d tablets", name, tablets), func(t *testing.T) {

@@ -220,7 +220,7 @@ func (c *session) replyOf(b *batch, k *call) []byte {
 	case inlineCall:
 		return b.inline[k.from:k.to]
 	case runCall:
-		b.finish(k.where.run)
+		b.finish(k.where)
 		reply, failure := k.where.reply()
 		if failure != nil {
 			b.merged = resp.AppendError(b.merged[:0], failure.Error())
@@ -229,7 +229,7 @@ func (c *session) replyOf(b *batch, k *call) []byte {
 		return reply
 	default:
 		for _, p := range b.parts[k.from:k.to] {
-			b.finish(p.run)
+			b.finish(p)
 		}
 		b.merged = b.merge(b.merged[:0], k)
 		b.largest = max(b.largest, len(b.merged))

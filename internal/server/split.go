@@ -132,10 +132,10 @@ func (b *batch) gather(out []byte, c *call, parts []place) []byte {
 
 // reply returns the reply at a place, or why there is none.
 func (p place) reply() ([]byte, *request.Failure) {
-	if p.run.Failure != nil {
-		return nil, p.run.Failure
+	if p.at < len(p.run.answers) {
+		return p.run.answers[p.at], nil
 	}
-	return p.run.Replies[p.at], nil
+	return nil, p.run.Failure
 }
 
 func isError(reply []byte) bool { return len(reply) > 0 && (reply[0] == '-' || reply[0] == '!') }

@@ -30,7 +30,11 @@ func (d *Data) Apply(m *Moment, commands []request.Command) [][]byte {
 	v := d.writing(m)
 	defer v.done()
 	replies := make([][]byte, len(commands))
+	size := 0
 	for i, c := range commands {
+		if size > maxReplyBytes || v.written > maxEntryBytes {
+			return replies[:i]
+		}
 		mark, keys, soonest := m.Tx.mark(), *m.Keys, *m.Soonest
 		replies[i] = command.Evaluate(v, c, nil)
 		if err := m.Tx.err; err != nil && m.Alone && Damaged(err) {
@@ -39,9 +43,18 @@ func (d *Data) Apply(m *Moment, commands []request.Command) [][]byte {
 			m.Wounds++
 			replies[i] = unreadable(nil, err)
 		}
+		size += len(replies[i])
 	}
 	return replies
 }
+
+// What one entry may change, and what one request may answer, is bounded, whatever its commands: a short APPEND writes a
+// long value anew. Beyond the bounds the next command is left for another request. Every replica must leave the same ones,
+// so these are as good as a format.
+const (
+	maxEntryBytes = 64 << 20 // of records, beside those of the last command
+	maxReplyBytes = 8 << 20  // of replies, beside the last one
+)
 
 // unreadable is what a client is told whose command needs a record that no replica can read.
 func unreadable(dst []byte, err error) []byte {
@@ -53,7 +66,11 @@ func (d *Data) Read(r *Reading, commands []request.Command, replies [][]byte) (o
 	v := readViews.Get().(*readView)
 	defer func() { *v = readView{view: view{key: v.key[:0]}}; readViews.Put(v) }()
 	v.data, v.now, v.r = d, r.Time, r
+	size := 0
 	for i, c := range commands {
+		if size > maxReplyBytes {
+			break
+		}
 		var reply []byte
 		if i < cap(replies) {
 			reply = replies[:i+1][i][:0] // the space of an earlier reply
@@ -72,6 +89,7 @@ func (d *Data) Read(r *Reading, commands []request.Command, replies [][]byte) (o
 			}
 		}
 		replies = append(replies, reply)
+		size += len(reply)
 	}
 	return replies, v.expired
 }
@@ -194,7 +212,8 @@ func (v *view) scan(r kv.Reader, s uint16, hash uint64, fn func(slot uint16, has
 // writeView is the view of an entry that is being applied.
 type writeView struct {
 	view
-	m *Moment
+	m       *Moment
+	written int // bytes of records
 }
 
 // writeViews are kept for reuse, like readViews.
@@ -258,7 +277,9 @@ func (v *writeView) Put(key []byte, r record.Record) {
 	both := make([]byte, 0, len(v.key)+len(r.Value)+record.Overhead)
 	both = append(both, v.key...)
 	stored := both[:len(v.key):len(v.key)]
-	v.m.Tx.Set(stored, r.Append(both[len(stored):], stored))
+	value := r.Append(both[len(stored):], stored)
+	v.m.Tx.Set(stored, value)
+	v.written += len(stored) + len(value)
 }
 
 // Delete implements command.View.

@@ -108,8 +108,9 @@ type Group struct {
 	hurt   hurt
 	wounds uint64
 
-	ready  raft.Ready
-	inTurn bool
+	ready    raft.Ready
+	applying []*pb.Entry // of ready, those that are still to be applied
+	inTurn   bool
 }
 
 type waitKey struct {

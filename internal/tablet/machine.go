@@ -9,11 +9,12 @@ import (
 // replica comes to the same. The data of tablets and the registry of the system group are two machines.
 type Machine interface {
 	// Apply evaluates the commands of one write and returns one reply per command, as RESP3 bytes that the
-	// machine does not touch again. The commands' bytes stay valid as long as the turn.
+	// machine does not touch again. Where the first ones have changed much, or have long replies, it stops after them:
+	// the others did not happen. The commands' bytes stay valid as long as the turn.
 	Apply(m *Moment, commands []request.Command) [][]byte
 	// Expire removes those of the keys whose time has passed, and returns how many.
 	Expire(m *Moment, keys [][]byte) int
-	// Read evaluates read commands. expired lists keys that were found past their time: no answer may be given
+	// Read evaluates read commands, or the first ones where those have long replies. expired lists keys that were found past their time: no answer may be given
 	// before the log says that they are gone.
 	// Replies are appended to those given, and may be built in the space that lies behind them.
 	Read(r *Reading, commands []request.Command, replies [][]byte) (out, expired [][]byte)

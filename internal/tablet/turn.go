@@ -98,7 +98,7 @@ func (g *Group) Ready(t *Turn) error {
 		return nil
 	}
 	rd := g.takeReady()
-	g.ready, g.inTurn, g.proposed = rd, true, 0
+	g.ready, g.applying, g.inTurn, g.proposed = rd, rd.CommittedEntries, true, 0
 	t.Groups = append(t.Groups, g)
 	g.observe(t.Now, &rd)
 	g.lastBeat()
@@ -120,12 +120,14 @@ func (g *Group) Ready(t *Turn) error {
 // must be written before the next call. An error is one as of Ready.
 func (t *Turn) Apply() (bool, error) {
 	t.State.Log, t.State.State = t.State.Log[:0], t.State.State[:0]
-	for size := 0; t.applied < len(t.Groups) && size <= maxStateBytes; t.applied++ {
+	for size := 0; t.applied < len(t.Groups) && size <= maxStateBytes; {
 		g := t.Groups[t.applied]
-		if len(g.ready.CommittedEntries) == 0 || g.hurt.stuck {
+		if len(g.applying) == 0 || g.hurt.stuck {
+			g.applying = nil
+			t.applied++
 			continue
 		}
-		n, err := g.apply(t, g.ready.CommittedEntries)
+		n, err := g.apply(t)
 		if err != nil {
 			return false, err
 		}
@@ -222,11 +224,13 @@ func (g *Group) persist(t *Turn, rd *raft.Ready) {
 	}
 }
 
-// apply evaluates committed entries; their changes and the new head become part of the turn's State. It returns how many
-// bytes of it.
-func (g *Group) apply(t *Turn, entries []*pb.Entry) (size int, err error) {
+// apply evaluates committed entries, as many as one Write takes; their changes and the new head become part of the turn's
+// State. It returns how many bytes of it.
+func (g *Group) apply(t *Turn) (size int, err error) {
 	done := len(t.done)
-	for _, e := range entries {
+	for len(g.applying) > 0 && g.tx.bytes <= maxStateBytes {
+		e := g.applying[0]
+		g.applying = g.applying[1:]
 		g.head.applied = kv.Position{Index: e.GetIndex(), Term: e.GetTerm()}
 		g.applyBytes += len(e.GetData()) + entryOverhead
 		switch e.GetType() {

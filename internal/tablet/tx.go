@@ -15,6 +15,7 @@ import (
 type Tx struct {
 	store kv.Reader
 	ops   []kv.Op
+	bytes int // of ops
 	// index finds the last change of a key in ops, once there are more than a few.
 	index map[string]int
 	err   error
@@ -85,6 +86,7 @@ func (t *Tx) DeleteRange(lower, upper []byte) {
 
 func (t *Tx) add(op kv.Op) {
 	t.ops = append(t.ops, op)
+	t.bytes += len(op.Key) + len(op.Value)
 	switch {
 	case t.index != nil:
 		if op.Kind != kv.DeleteRange {
@@ -127,7 +129,7 @@ func (t *Tx) take(ops []kv.Op) ([]kv.Op, error) {
 		t.ops = nil
 	}
 	clear(t.ops)
-	t.ops, t.index, t.err = t.ops[:0], nil, nil
+	t.ops, t.bytes, t.index, t.err = t.ops[:0], 0, nil, nil
 	return ops, err
 }
 

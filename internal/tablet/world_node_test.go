@@ -32,6 +32,8 @@ type node struct {
 
 	inbox []func()
 	busy  bool // a turn waits for the disk
+	// chunks are the sizes of what turns applied, a Write each.
+	chunks []int
 	turn  Turn
 	early []parcel
 	late  []parcel
@@ -419,6 +421,11 @@ func (n *node) apply(t *Turn) {
 		if !more {
 			return
 		}
+		size := 0
+		for _, op := range t.State.State {
+			size += len(op.Key) + len(op.Value)
+		}
+		n.chunks = append(n.chunks, size)
 		_, err = n.store.Apply(&t.State, false)
 		n.must(err)
 	}
