@@ -34,11 +34,11 @@ type node struct {
 	busy  bool // a turn waits for the disk
 	// chunks are the sizes of what turns applied, a Write each.
 	chunks []int
-	turn  Turn
-	early []parcel
-	late  []parcel
-	extra kv.Write // of transfers and removals
-	after []func() // once the turn is on disk
+	turn   Turn
+	early  []parcel
+	late   []parcel
+	extra  kv.Write // of transfers and removals
+	after  []func() // once the turn is on disk
 
 	tickAt   time.Duration
 	planAt   time.Duration
