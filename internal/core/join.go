@@ -61,23 +61,25 @@ func (c *Core) enterRing(self *registry.Member) error {
 		if err := c.ring.Create(c.now.Mono); err != nil {
 			return fmt.Errorf("make the ring: %w", err)
 		}
-	} else if err := c.ring.Revive(c.now.Mono, c.revivers()); err != nil {
+	} else if err := c.revive(); err != nil {
 		return fmt.Errorf("join the ring again: %w", err)
 	}
 	c.takeRing()
 	return nil
 }
 
-// revivers are the members that may be in the ring, or may make it anew: one that was called down before this node
-// stopped is not waited for.
-func (c *Core) revivers() []ident.NodeID {
-	var ids []ident.NodeID
+// revive lets this node's tokens into the ring that they were in, or makes it anew with the other members. One that was
+// called down before this node stopped is not waited for; but it may have been called down wrongly, or be back by now.
+func (c *Core) revive() error {
+	var members, doubtful []ident.NodeID
 	for _, m := range c.registry.Members() {
-		if m.State != registry.Down || m.ID == c.self {
-			ids = append(ids, m.ID)
+		if m.State == registry.Down && m.ID != c.self {
+			doubtful = append(doubtful, m.ID)
+		} else {
+			members = append(members, m.ID)
 		}
 	}
-	return ids
+	return c.ring.Revive(c.now.Mono, members, doubtful)
 }
 
 func (c *Core) makeRing(self *registry.Member) error {

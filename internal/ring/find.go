@@ -65,6 +65,9 @@ func (r *Ring) begin(l *lookup) {
 		case Closer:
 			l.offerNear(run)
 		default: // none of our tokens is in the ring: the contacts know more, each time another one first
+			if r.elect() {
+				return // there is a ring now, and this lookup has ended with all others
+			}
 			l.contacts = slices.Clone(r.contacts)
 			if n := len(l.contacts); n > 0 {
 				k := int(r.rand.Uint64() % uint64(n))

@@ -12,6 +12,7 @@ import (
 type revival struct {
 	on      bool
 	members []ident.NodeID // who may vote, this node included
+	hold    time.Duration  // no ring is made before: those who are in doubt have until then to say that there is one
 	votes   []vote         // granted to this node
 	// The node that this one has promised to leave the making to, and until when.
 	promised ident.NodeID
@@ -32,9 +33,13 @@ type vote struct {
 // that are back makes it anew, once a majority of the members has promised it not to make one: a promise binds
 // for three intervals of stabilization. It returns ErrMember as Join does, and ErrTokens as Create does.
 //
+// doubtful are members that this node believes to be dead. They have no vote, or the living could not make a ring
+// without them; but what a node remembers of its earlier life is old, so they are asked like the others, and while they
+// have not had the time of a promise to answer no ring is made.
+//
 // Departs from the papers, which have no such case. Clocks only bound how long a promise lasts; should they
 // fail, two rings arise, which costs availability and no data.
-func (r *Ring) Revive(now time.Duration, members []ident.NodeID) error {
+func (r *Ring) Revive(now time.Duration, members, doubtful []ident.NodeID) error {
 	if len(r.members) < r.cfg.Successors+1 {
 		return ErrTokens
 	}
@@ -42,8 +47,13 @@ func (r *Ring) Revive(now time.Duration, members []ident.NodeID) error {
 	if err := r.Join(now, members); err != nil {
 		return err
 	}
-	r.revive.on, r.revive.promised, r.revive.until = true, promised, until
-	r.revive.members = append(slices.Clone(r.contacts), r.self)
+	v := &r.revive
+	v.on, v.promised, v.until = true, promised, until
+	v.members = append(slices.Clone(r.contacts), r.self)
+	if len(doubtful) > 0 {
+		r.setContacts(slices.Concat(members, doubtful))
+		v.hold = now + r.promiseFor()
+	}
 	r.elect()
 	r.settle()
 	return nil
@@ -93,7 +103,7 @@ func (r *Ring) onOutside(from ident.NodeID, granted bool, sent time.Duration) bo
 // elect makes the ring if a majority has promised, and reports whether it did.
 func (r *Ring) elect() bool {
 	v := &r.revive
-	if !v.on || r.inRing() || v.rivalUntil > r.now && v.rival.Compare(r.self) < 0 {
+	if !v.on || r.now < v.hold || r.inRing() || v.rivalUntil > r.now && v.rival.Compare(r.self) < 0 {
 		return false
 	}
 	v.votes = slices.DeleteFunc(v.votes, func(old vote) bool { return old.until <= r.now })

@@ -29,7 +29,7 @@ func TestReviveMakesOneRing(t *testing.T) {
 			w.rng.Shuffle(n, func(i, j int) { all[i], all[j] = all[j], all[i] })
 			for _, id := range all {
 				r := w.node(id, w.randomID(), w.randomID(), w.randomID(), w.randomID())
-				if err := r.Revive(w.now, all); err != nil {
+				if err := r.Revive(w.now, all, nil); err != nil {
 					t.Fatal(err)
 				}
 				w.collect(id)
@@ -56,7 +56,7 @@ func TestReviveNeedsMajority(t *testing.T) {
 	w := newWorld(t, cfg, 1)
 	members := []ident.NodeID{nodeID(1), nodeID(2), nodeID(3), nodeID(4)}
 	for _, id := range members[:2] {
-		if err := w.node(id, w.randomID(), w.randomID(), w.randomID()).Revive(0, members); err != nil {
+		if err := w.node(id, w.randomID(), w.randomID(), w.randomID()).Revive(0, members, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -64,7 +64,7 @@ func TestReviveNeedsMajority(t *testing.T) {
 	if got := w.members(); len(got) > 0 {
 		t.Errorf("two of four made a ring: %v", got)
 	}
-	if err := w.node(nodeID(3), w.randomID(), w.randomID(), w.randomID()).Revive(w.now, members); err != nil {
+	if err := w.node(nodeID(3), w.randomID(), w.randomID(), w.randomID()).Revive(w.now, members, nil); err != nil {
 		t.Fatal(err)
 	}
 	w.until(20*time.Second, "one ring of three", w.settled)
@@ -80,11 +80,11 @@ func TestReviveJoinsTheRingThatIs(t *testing.T) {
 	}
 	w.collect(nodeID(2))
 	r := w.node(nodeID(1), w.randomID(), w.randomID(), w.randomID())
-	if err := r.Revive(0, []ident.NodeID{nodeID(1), nodeID(2)}); err != nil {
+	if err := r.Revive(0, []ident.NodeID{nodeID(1), nodeID(2)}, nil); err != nil {
 		t.Fatal(err)
 	}
 	w.until(20*time.Second, "one ring of both", w.settled)
-	if err := r.Revive(w.now, w.order); !errors.Is(err, ErrMember) {
+	if err := r.Revive(w.now, w.order, nil); !errors.Is(err, ErrMember) {
 		t.Errorf("reviving a member: %v", err)
 	}
 }
@@ -100,7 +100,7 @@ func TestReviveDoesNotAskItself(t *testing.T) {
 		tokens := map[ident.NodeID][]ID{}
 		for _, id := range all {
 			tokens[id] = []ID{w.randomID(), w.randomID(), w.randomID(), w.randomID()}
-			if err := w.node(id, tokens[id]...).Revive(w.now, all); err != nil {
+			if err := w.node(id, tokens[id]...).Revive(w.now, all, nil); err != nil {
 				t.Fatal(err)
 			}
 			w.collect(id)
@@ -109,7 +109,7 @@ func TestReviveDoesNotAskItself(t *testing.T) {
 		w.log = nil
 		back := all[seed%3]
 		w.kill(back)
-		if err := w.node(back, tokens[back]...).Revive(w.now, all); err != nil {
+		if err := w.node(back, tokens[back]...).Revive(w.now, all, nil); err != nil {
 			t.Fatal(err)
 		}
 		w.collect(back)
@@ -118,6 +118,61 @@ func TestReviveDoesNotAskItself(t *testing.T) {
 			if strings.Contains(line, Created.String()) {
 				t.Fatalf("seed %d: it made a ring beside the one that there was: %s", seed, line)
 			}
+		}
+	}
+}
+
+// A node whose registry calls all others down, wrongly or no more rightly, goes back into the ring that they are in: what
+// it remembers is old. In a ring of its own it would answer for the whole cluster until the two had merged.
+func TestReviveAsksThoseCalledDown(t *testing.T) {
+	cfg := LAN()
+	cfg.Successors, cfg.MaxSuccessors = 2, 8
+	for seed := range uint64(20) {
+		w := newWorld(t, cfg, seed)
+		all := []ident.NodeID{nodeID(1), nodeID(2), nodeID(3)}
+		tokens := map[ident.NodeID][]ID{}
+		for _, id := range all {
+			tokens[id] = []ID{w.randomID(), w.randomID(), w.randomID(), w.randomID()}
+			if err := w.node(id, tokens[id]...).Revive(w.now, all, nil); err != nil {
+				t.Fatal(err)
+			}
+			w.collect(id)
+		}
+		w.until(20*time.Second, "one ring", w.settled)
+		back := all[seed%3]
+		w.kill(back)
+		w.run(time.Duration(w.rng.Int64N(int64(5 * time.Second))))
+		w.log = nil
+		if err := w.node(back, tokens[back]...).Revive(w.now, []ident.NodeID{back}, all); err != nil {
+			t.Fatal(err)
+		}
+		w.collect(back)
+		w.until(20*time.Second, "one ring again", w.settled)
+		for _, line := range w.log {
+			if strings.Contains(line, Created.String()) {
+				t.Fatalf("seed %d: it made a ring beside the one that there was: %s", seed, line)
+			}
+		}
+	}
+}
+
+// Those who are left of a cluster do not wait for ever for members that are called down and stay away.
+func TestReviveGoesOnWithoutTheDead(t *testing.T) {
+	cfg := LAN()
+	cfg.Successors, cfg.MaxSuccessors = 2, 8
+	for n := 1; n <= 3; n++ {
+		w := newWorld(t, cfg, uint64(n))
+		left := []ident.NodeID{nodeID(1), nodeID(2), nodeID(3)}[:n]
+		for _, id := range left {
+			r := w.node(id, w.randomID(), w.randomID(), w.randomID())
+			if err := r.Revive(w.now, left, []ident.NodeID{nodeID(4), nodeID(5), nodeID(6)}); err != nil {
+				t.Fatal(err)
+			}
+			w.collect(id)
+		}
+		w.until(20*time.Second, "one ring of those who are left", w.settled)
+		if w.now < 3*cfg.StabilizeEvery {
+			t.Errorf("%d nodes made a ring after %v, before the others could answer", n, w.now)
 		}
 	}
 }

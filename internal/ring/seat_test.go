@@ -49,7 +49,7 @@ func TestANodeTakesOtherPlaces(t *testing.T) {
 
 	w.rings[late].Leave(w.now)
 	w.collect(late)
-	if err := w.node(late, seats...).Revive(w.now, append(first[:2:2], late)); err != nil {
+	if err := w.node(late, seats...).Revive(w.now, append(first[:2:2], late), nil); err != nil {
 		t.Fatal(err)
 	}
 	w.collect(late)
