@@ -12,7 +12,7 @@ var memberFaults = []kind{
 	{name: "join", what: "a new node joins", calm: true, weight: 3, do: func(r *run, f Fault) { r.join(f) }},
 	{name: "leave", what: "a node leaves", calm: true, weight: 3, do: func(r *run, f Fault) {
 		m := r.victim(f)
-		if m == nil || m.proc == nil || !r.enough() {
+		if m == nil || m.proc == nil || !r.enough() && len(r.w.running()) <= r.opts.Nodes {
 			r.join(f)
 			return
 		}
@@ -22,7 +22,7 @@ var memberFaults = []kind{
 	}},
 	{name: "remove", what: "a dead node is removed by hand", calm: true, least: 2 * sec, most: 10 * sec, weight: 2, do: func(r *run, f Fault) {
 		m := r.victim(f)
-		if m == nil || m.proc == nil || !r.enough() {
+		if m == nil || m.proc == nil || !r.enough() || !r.spare() {
 			r.join(f)
 			return
 		}
@@ -32,7 +32,7 @@ var memberFaults = []kind{
 	}},
 	{name: "replace", what: "a new node takes a dead one's place", calm: true, least: 2 * sec, most: 10 * sec, weight: 2, do: func(r *run, f Fault) {
 		m := r.victim(f)
-		if m == nil || m.proc == nil {
+		if m == nil || m.proc == nil || !r.spare() {
 			return
 		}
 		r.begin(f, "%s dies for good and is replaced", m.Name())
@@ -43,7 +43,7 @@ var memberFaults = []kind{
 	}},
 	{name: "wipe", what: "a node loses its disk, and comes back as a new one", calm: true, least: 0, most: 10 * sec, weight: 2, do: func(r *run, f Fault) {
 		m := r.victim(f)
-		if m == nil || m.proc == nil {
+		if m == nil || m.proc == nil || !r.spare() {
 			return
 		}
 		r.begin(f, "%s loses its disk", m.Name())
@@ -65,6 +65,9 @@ func (r *run) enough() bool {
 	n := len(r.w.running())
 	return n > r.w.cfg.Replicas && n >= r.opts.Nodes
 }
+
+// spare reports whether each tablet has a replica to lose: of two, the one that is left is no majority.
+func (r *run) spare() bool { return min(r.w.cfg.Replicas, len(r.w.running())) >= 3 }
 
 // join lets a new node join, unless there are many already.
 func (r *run) join(f Fault) {
@@ -151,7 +154,7 @@ func (r *run) remove(id ident.NodeID, by *Machine) {
 // it: it would vote with a memory that it does not have.
 func rollback(r *run, f Fault) {
 	m := r.victim(f)
-	if m == nil || m.proc == nil {
+	if m == nil || m.proc == nil || !r.spare() {
 		return
 	}
 	r.begin(f, "the disk of %s is copied", m.Name())
