@@ -87,6 +87,12 @@ func (w *World) misplaced(t uint32, machines []*Machine, tokens []ring.Token) st
 		if wanted := slices.Contains(want, m.dir.id); (r != nil) != wanted {
 			return fmt.Sprintf("%s holds tablet %d: %t", m.Name(), t, r != nil)
 		}
+		if r == nil {
+			continue
+		}
+		if known, ok := r.Leader(); !ok || known != l.dir.id {
+			return fmt.Sprintf("%s does not know that %s leads tablet %d", m.Name(), l.Name(), t)
+		}
 	}
 	return ""
 }

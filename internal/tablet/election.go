@@ -179,7 +179,7 @@ func (g *Group) NodeBack(now time.Duration, node ident.NodeID, rank int) bool {
 
 func (g *Group) forgetLeader() {
 	if err := g.raft.ForgetLeader(); err == nil {
-		g.leader = 0
+		g.leader, g.forgot = 0, true
 	}
 }
 
@@ -201,11 +201,17 @@ func (g *Group) observe(now time.Duration, rd *raft.Ready) {
 			g.elect.campaignAt = max(g.elect.campaignAt, now+g.elect.patience(g)) // time to win for whom it voted for
 		}
 	}
-	if rd.SoftState == nil {
+	soft := rd.SoftState
+	if soft == nil && g.forgot {
+		// The library was made to forget its leader and has heard from it again since: it sees no change.
+		soft = &raft.SoftState{Lead: g.raft.BasicStatus().Lead, RaftState: raft.StateFollower}
+	}
+	g.forgot = false
+	if soft == nil {
 		return
 	}
-	g.leader, g.rest = rd.Lead, rest{}
-	leading := rd.RaftState == raft.StateLeader
+	g.leader, g.rest = soft.Lead, rest{}
+	leading := soft.RaftState == raft.StateLeader
 	switch {
 	case leading && !g.leading:
 		g.clock.start(g.head.time, now)

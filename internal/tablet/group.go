@@ -85,6 +85,7 @@ type Group struct {
 	term    uint64
 	leader  uint64 // replica id, 0 when unknown
 	leading bool
+	forgot  bool // the leader was forgotten since raft was last asked
 
 	strangers map[uint64]ident.NodeID
 	waiting   map[waitKey]Waiter

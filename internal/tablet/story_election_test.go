@@ -341,3 +341,32 @@ func commitIsWritten(t *testing.T, size int) {
 		t.Errorf("after a restart %d are known to be committed, want %d", commit, m.commit)
 	}
 }
+
+// A connection that breaks and is back within moments may be both in one turn, with the leader's word behind them. A
+// follower that then went on without a leader, for as long as appends kept it from campaigning, would call the cluster
+// unhealthy and ask around for each request.
+func TestALeaderThatIsBackAtOnceIsKnown(t *testing.T) {
+	w := grown(t, 1, 3, 3)
+	w.targets = nil
+	w.pass(3 * time.Second)
+	leader, n := w.leader(), w.nodes[1]
+	kind, from, to, term := pb.MsgHeartbeat, leader.group.Replica(), n.group.Replica(), leader.group.Term()
+	beat := appendMessage(nil, &pb.Message{Type: &kind, From: &from, To: &to, Term: &term}, beside{})
+	n.do(func() {
+		if !n.group.NodeLost(n.mono(), leader.id, n.rank()) {
+			t.Fatal("the loss of its leader's node does not concern the follower")
+		}
+		if err := n.group.Step(n.mono(), leader.id, beat); err != nil {
+			t.Fatal(err)
+		}
+	})
+	c := w.newClient(0)
+	c.guess = 0
+	for range 40 {
+		c.do("INCR", key("n"))
+		w.pass(50 * time.Millisecond)
+	}
+	if l, ok := n.group.Leader(); !ok || l != leader.id {
+		t.Errorf("after 40 writes the follower knows no leader: %v", n)
+	}
+}
