@@ -68,6 +68,19 @@ func (c *Core) enterRing(self *registry.Member) error {
 	return nil
 }
 
+// reviveAnew tells the ring, while it waits for others to make it anew, that the members have changed: it must not wait
+// for one that has left.
+func (c *Core) reviveAnew() {
+	if c.ring == nil || !c.ring.Reviving() || c.member.phase != phaseAdmitted && c.member.phase != phaseRing {
+		return
+	}
+	if err := c.revive(); err != nil {
+		c.fail(fmt.Errorf("join the ring again: %w", err))
+		return
+	}
+	c.takeRing()
+}
+
 // revive lets this node's tokens into the ring that they were in, or makes it anew with the other members. One that was
 // called down before this node stopped is not waited for; but it may have been called down wrongly, or be back by now.
 func (c *Core) revive() error {
@@ -341,7 +354,9 @@ func (c *Core) tickLeave() {
 	}
 	c.ring.Leave(c.now.Mono)
 	c.takeRing()
-	c.call(registry.Command{Remove: &registry.Remove{ID: c.self, Force: true}}, func(err error) {
+	// Not by force: should this be heard late, when the node was called down and up and holds something again, it must
+	// not take effect.
+	c.call(registry.Command{Remove: &registry.Remove{ID: c.self}}, func(err error) {
 		if err != nil {
 			c.tell(Info, "waiting to be taken out of the registry", "because", err.Error())
 			return

@@ -212,6 +212,7 @@ func (c *Core) adoptRegistry(reg *registry.Registry) {
 	if self, ok := reg.Member(c.self); ok {
 		c.isNamed()
 		c.member.state(c, self.State)
+		c.reviveAnew()
 	} else if c.wasRemoved(reg) {
 		c.removed()
 	}

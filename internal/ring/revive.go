@@ -37,6 +37,8 @@ type vote struct {
 // without them; but what a node remembers of its earlier life is old, so they are asked like the others, and while they
 // have not had the time of a promise to answer no ring is made.
 //
+// Called again while it is Reviving, it takes other members: one that has left gives no vote.
+//
 // Departs from the papers, which have no such case. Clocks only bound how long a promise lasts; should they
 // fail, two rings arise, which costs availability and no data.
 func (r *Ring) Revive(now time.Duration, members, doubtful []ident.NodeID) error {
@@ -50,6 +52,7 @@ func (r *Ring) Revive(now time.Duration, members, doubtful []ident.NodeID) error
 	v := &r.revive
 	v.on, v.promised, v.until = true, promised, until
 	v.members = append(slices.Clone(r.contacts), r.self)
+	v.votes = slices.DeleteFunc(v.votes, func(old vote) bool { return !slices.Contains(v.members, old.from) })
 	if len(doubtful) > 0 {
 		r.setContacts(slices.Concat(members, doubtful))
 		v.hold = now + r.promiseFor()
@@ -58,6 +61,9 @@ func (r *Ring) Revive(now time.Duration, members, doubtful []ident.NodeID) error
 	r.settle()
 	return nil
 }
+
+// Reviving reports whether this node waits for others to make the ring anew with it, or to find them in one.
+func (r *Ring) Reviving() bool { return r.revive.on && !r.inRing() }
 
 // promiseFor is how long a promise binds.
 func (r *Ring) promiseFor() time.Duration { return 3 * r.cfg.StabilizeEvery }

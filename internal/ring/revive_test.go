@@ -176,3 +176,24 @@ func TestReviveGoesOnWithoutTheDead(t *testing.T) {
 		}
 	}
 }
+
+// A node that waits for another one's vote goes on without it when that one has left: it would wait for ever.
+func TestReviveGoesOnWithoutWhoHasLeft(t *testing.T) {
+	cfg := LAN()
+	cfg.Successors, cfg.MaxSuccessors = 2, 8
+	w := newWorld(t, cfg, 1)
+	self, other := nodeID(1), nodeID(2)
+	r := w.node(self, w.randomID(), w.randomID(), w.randomID())
+	if err := r.Revive(w.now, []ident.NodeID{self, other}, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.run(20 * time.Second)
+	if !r.Reviving() {
+		t.Fatal("one of two made a ring, or has given up")
+	}
+	if err := r.Revive(w.now, []ident.NodeID{self}, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.collect(self)
+	w.until(20*time.Second, "a ring of its own", w.settled)
+}
