@@ -229,11 +229,11 @@ func (r *run) stop(m *Machine, away time.Duration) {
 }
 
 // clockFaults are what happens to clocks. One wall clock is wrong at a time, and never that of a majority: what a tablet
-// takes for the time is what a majority of its replicas' clocks show.
+// takes for the time is what a majority of its replicas' clocks show. So none is where a tablet may have one replica.
 var clockFaults = []kind{
 	{name: "wall", what: "a wall clock jumps by up to a year, and later back", least: 5 * sec, most: 40 * sec, weight: 2, do: func(r *run, f Fault) {
 		m := r.victim(f)
-		if m == nil || r.clockWrong {
+		if m == nil || r.clockWrong || min(r.opts.Nodes, r.w.cfg.Replicas) < 3 {
 			return
 		}
 		by := int64(f.Size * f.Size * f.Size * 365 * 24 * 3_600_000)

@@ -3,6 +3,7 @@ package sim
 import (
 	"slices"
 
+	"github.com/quorddb/quord/internal/core"
 	"github.com/quorddb/quord/internal/ident"
 )
 
@@ -164,13 +165,14 @@ func rollback(r *run, f Fault) {
 	}
 	var restore func()
 	// A node learns how far another one has written by hearing it say so. One that was away all the while cannot know,
-	// and would believe the copy; so none is.
+	// and would believe the copy; so none is. Nor may its replicas be needed: much has happened since the copy was taken,
+	// and what it holds is lost for good.
 	patience := 60
 	restore = func() {
 		if m.dir.id != id || m.spent || r.phase != "faults" {
 			return
 		}
-		if !r.w.acquainted(m) {
+		if !r.w.acquainted(m) || !r.w.dispensable(m) {
 			if patience--; patience > 0 {
 				r.w.after(sec, restore)
 			}
@@ -198,6 +200,32 @@ func rollback(r *run, f Fault) {
 		})
 	}
 	r.w.after(f.For, restore)
+}
+
+// dispensable reports whether every tablet, and the system group, has a majority of voters whose disks are there without
+// that of a machine.
+func (w *World) dispensable(m *Machine) bool {
+	for i := range w.cfg.Tablets + 1 {
+		t := uint32(i)
+		if i == w.cfg.Tablets {
+			t = core.System
+		}
+		l := w.leader(t)
+		if l == nil {
+			return false
+		}
+		d := l.proc.core.Replica(t).Descriptor()
+		kept := 0
+		for _, r := range d.Voters() {
+			if o := w.byID[r.Node]; o != nil && o != m && !o.spent {
+				kept++
+			}
+		}
+		if d.Joint || 2*kept <= len(d.Voters()) {
+			return false
+		}
+	}
+	return true
 }
 
 // acquainted reports whether every other node has been connected to a machine's for long enough to have heard from it.
