@@ -99,8 +99,9 @@ func Open(ctx context.Context, cfg config.Serve, version string, log *slog.Logge
 		log.Warn("this build is for tests of jumping clocks: its wall clock can be shifted")
 	}
 	if err := n.open(ctx, l, key, start); err != nil {
-		l.close()
-		return nil, errors.Join(err, n.stop())
+		err = errors.Join(err, n.stop())
+		l.close() // those that nothing had taken over
+		return nil, err
 	}
 	return n, nil
 }
