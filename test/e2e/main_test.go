@@ -27,6 +27,7 @@ type job struct {
 	files    *workload.Files
 	nodes    *workload.Nodes
 	counters *workload.Counters
+	scans    *workload.Scans
 }
 
 // What a user loses when this fails: the one thing that Quord is for. A ring takes thousands of real files through
@@ -40,6 +41,7 @@ func TestMainJob(t *testing.T) {
 	stopCounting := j.startCounting()
 
 	j.loadAndKill(j.c.Nodes[0], j.c.Nodes[2])
+	stopScanning := j.startScanning()
 	j.verifyEverywhere()
 	j.waitReplicated("n3's share is copied to the others", 4)
 	j.verifyEverywhere()
@@ -55,6 +57,8 @@ func TestMainJob(t *testing.T) {
 	j.waitReplicated("everything is back", 3)
 	j.verifyEverywhere()
 
+	stopScanning()
+	j.say("SCAN: %s", j.scans)
 	stopCounting()
 	for _, n := range j.c.Running() {
 		if err := j.counters.Verify(within(t, time.Minute, "reading the counters"), n.Addr); err != nil {
@@ -87,10 +91,26 @@ func newJob(t *testing.T) *job {
 
 // startCounting increments counters in the background until the returned function is called.
 func (j *job) startCounting() (stop func()) {
+	return j.start(func(ctx context.Context) error { return j.counters.Run(ctx, 4) })
+}
+
+// startScanning walks over the files' keys in the background until the returned function is called.
+func (j *job) startScanning() (stop func()) {
+	j.scans = workload.NewScans(j.nodes, "go/src/*", j.files.Keys())
+	end := j.start(j.scans.Run)
+	return func() {
+		end()
+		if j.scans.Walks() == 0 {
+			j.Error("no walk with SCAN came to its end")
+		}
+	}
+}
+
+func (j *job) start(run func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(j.Context())
 	var wg sync.WaitGroup
 	var err error
-	wg.Go(func() { err = j.counters.Run(ctx, 4) })
+	wg.Go(func() { err = run(ctx) })
 	j.Cleanup(func() { cancel(); wg.Wait() })
 	return func() {
 		cancel()

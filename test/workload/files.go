@@ -58,6 +58,15 @@ func NewFiles(root, prefix, suffix string, skip ...string) (*Files, error) {
 // Len returns how many files there are.
 func (f *Files) Len() int { return len(f.names) }
 
+// Keys returns the keys of all files.
+func (f *Files) Keys() []string {
+	keys := make([]string, len(f.names))
+	for i, name := range f.names {
+		keys[i] = f.prefix + name
+	}
+	return keys
+}
+
 // Acked returns how many files were acknowledged, and their bytes.
 func (f *Files) Acked() (files int, size int64) {
 	f.mu.Lock()

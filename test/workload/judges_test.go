@@ -59,6 +59,7 @@ func TestJudgesKnowLossWhenTheySeeIt(t *testing.T) {
 			for name, err := range map[string]error{
 				"files":    files.Verify(ctx, r.addr, 4),
 				"counters": counters.Verify(ctx, r.addr),
+				"scans":    NewScans(nodes, "f:*", files.Keys()).Once(ctx),
 				"history":  history.Check(30*time.Second, filepath.Join(t.TempDir(), "history.html")),
 			} {
 				if (err == nil) != c.keeps {
