@@ -172,11 +172,11 @@ func (c *Core) workers() []admin.Worker {
 	b.Done, b.Total = settled, led
 	s := admin.Worker{Name: "send snapshots", State: "idle", Total: int64(len(c.moves.out))}
 	if s.Total > 0 {
-		s.State = "running"
+		s.State, s.BytesPerSec = "running", c.moves.sent.at(c.now.Mono)
 	}
 	r := admin.Worker{Name: "receive snapshots", State: "idle", Total: int64(len(c.moves.in))}
 	if r.Total > 0 {
-		r.State = "running"
+		r.State, r.BytesPerSec = "running", c.moves.received.at(c.now.Mono)
 	}
 	return []admin.Worker{b, s, r}
 }

@@ -37,6 +37,8 @@ type moves struct {
 	crowded bool
 	// queued is how many bytes wait in the queues of in, and of those that were dropped since and are still in ready.
 	queued int
+	// sent and received are paces of chunks that have been stored, here and elsewhere.
+	sent, received pace
 }
 
 func (m *moves) init() {
@@ -182,6 +184,7 @@ func (c *Core) verdict(from ident.NodeID, m *wire.Verdict) {
 			o.resume, o.stored = o.ends[n-1].at, m.Seq
 			for _, e := range o.ends[:n] {
 				o.flying -= e.size
+				c.moves.sent.add(c.now.Mono, e.size)
 			}
 			o.ends = o.ends[n:]
 		}
@@ -192,6 +195,7 @@ func (c *Core) verdict(from ident.NodeID, m *wire.Verdict) {
 		}
 		c.pump(o)
 	case wire.Installed:
+		c.moves.sent.add(c.now.Mono, o.flying)
 		if o.place.group == o.group {
 			if err := o.group.Acknowledge(o.replica, o.source.Position.Index); err != nil {
 				c.tell(Warn, "a snapshot could not be acknowledged", "tablet", o.place.tablet, "error", err)
@@ -390,6 +394,7 @@ func (c *Core) stepReceive(in *incoming) {
 	data := in.queue[0]
 	in.queue = in.queue[1:]
 	c.moves.queued -= len(data)
+	c.moves.received.add(c.now.Mono, len(data))
 	stored := p.stored()
 	w, whole, err := in.sink.Receive(data, stored)
 	if err != nil {
