@@ -88,8 +88,9 @@ type Core struct {
 	events []Event
 	fatal  error
 
-	closing bool   // the node is about to stop: it leads nothing any more
-	expired uint64 // keys removed because their time had passed, in tablets led here
+	closing   bool   // the node is about to stop: it leads nothing any more
+	expired   uint64 // keys removed because their time had passed, in tablets led here
+	turnBytes int    // maxTurnBytes, which tests lower
 }
 
 // Event is something for the log. Attrs are key and value in turn.
@@ -124,6 +125,7 @@ func New(cfg Config, now Now) (*Core, error) {
 		cfg: cfg, self: ident.NodeOf(cfg.Key), store: cfg.Store, now: now, phase: time.Duration(cfg.Seed % uint64(time.Second)),
 		rand:  rand.New(rand.NewPCG(cfg.Seed, 0x636f7265)),
 		peers: map[ident.NodeID]*peer{}, out: wire.NewOutbox(), traces: map[uint64]*trace{},
+		turnBytes: maxTurnBytes,
 	}
 	c.groups.Out = c.out
 	c.router.init(cfg.Boot)

@@ -361,9 +361,14 @@ func (m *moves) enqueue(in *incoming) {
 // stepMoves puts what has been received into the next turn's Write.
 func (c *Core) stepMoves() {
 	ready := c.moves.ready
-	n := min(len(ready), stepsPerTurn)
-	c.moves.ready = append([]*incoming(nil), ready[n:]...)
-	for _, in := range ready[:n] {
+	c.moves.ready = nil
+	defer func() { c.moves.ready = append(ready, c.moves.ready...) }() // what was not reached comes first
+	for range stepsPerTurn {
+		if len(ready) == 0 || c.turn.size > c.turnBytes {
+			return
+		}
+		in := ready[0]
+		ready = ready[1:]
 		in.queued = false
 		if in.place.sink != in { // another took its place, or the replica is gone
 			delete(c.moves.in, in.key)

@@ -12,6 +12,7 @@ type Turn struct {
 	Sync bool
 
 	extra kv.Write // of transfers and removals; comes before what the groups write
+	size  int      // of extra, about
 	sync  bool
 	after []func() // once all is on disk
 }
@@ -20,6 +21,9 @@ type Turn struct {
 func (t *Turn) add(w *kv.Write) {
 	t.extra.Log = append(t.extra.Log, w.Log...)
 	t.extra.State = append(t.extra.State, w.State...)
+	for i := range w.State {
+		t.size += len(w.State[i].Key) + len(w.State[i].Value)
+	}
 }
 
 // HasWork reports whether a turn would do anything.
@@ -30,7 +34,8 @@ func (c *Core) HasWork() bool {
 // maxDirty bounds how many groups take part in one turn, so that none waits long for the disk behind all others.
 const maxDirty = 4096
 
-// maxTurnBytes is how large the Write of a turn may be before the groups that are left wait for the next one.
+// maxTurnBytes is how large the Write of a turn may be, of groups and of transfers each, before those that are left wait
+// for the next one.
 const maxTurnBytes = 64 << 20
 
 // Turn collects what there is to do.
@@ -40,7 +45,7 @@ func (c *Core) Turn() *Turn {
 	c.groups.Reset(c.now.Mono)
 	n := min(len(c.dirty), maxDirty)
 	for i, p := range c.dirty[:n] {
-		if c.groups.Bytes > maxTurnBytes {
+		if c.groups.Bytes > c.turnBytes {
 			n = i
 			break
 		}
@@ -60,7 +65,7 @@ func (c *Core) Turn() *Turn {
 	t.Write.Log = append(append(t.Write.Log[:0], t.extra.Log...), c.groups.Write.Log...)
 	t.Write.State = append(t.Write.State[:0], t.extra.State...)
 	t.Sync = t.sync || c.groups.Sync || len(t.extra.Log) > 0
-	t.extra, t.sync = kv.Write{}, false
+	t.extra, t.size, t.sync = kv.Write{}, 0, false
 	if t.Sync {
 		c.memory.next(&t.Write)
 	}

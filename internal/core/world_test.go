@@ -67,6 +67,7 @@ type node struct {
 	calls    map[*call]bool
 	parting  map[*node]bool
 	crashIn  int   // turns with a synced write until the power is cut in the middle of one; 0: never
+	largest  int   // bytes of the largest Write of a turn
 	ended    error // why the last process ended by itself
 	refusals []string
 	told     []Event
@@ -248,6 +249,11 @@ func (n *node) turn() bool {
 		return false
 	}
 	c.Early(n.send)
+	size := 0
+	for _, op := range t.Write.State {
+		size += len(op.Key) + len(op.Value)
+	}
+	n.largest = max(n.largest, size)
 	pending, err := n.store.Apply(&t.Write, t.Sync)
 	if err != nil {
 		n.w.t.Fatalf("node %d: %v", n.index, err)
