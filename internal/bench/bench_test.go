@@ -303,8 +303,8 @@ func TestReplies(t *testing.T) {
 		{kind: '$'},
 		{kind: '$', null: true},
 		{kind: '_', null: true},
-		{kind: '-', code: "WRONGTYPE"},
-		{kind: '-', code: "ERR"},
+		{kind: '-', text: "WRONGTYPE x y"},
+		{kind: '-', text: "ERR a bad"},
 		{kind: '*'},
 		{kind: '%'},
 		{kind: ','},
@@ -339,8 +339,8 @@ func FuzzReply(f *testing.F) {
 			if err != nil {
 				return
 			}
-			if len(r.code) > maxCode {
-				t.Fatalf("kept %d bytes of an error", len(r.code))
+			if len(r.text) > maxText || len(r.code()) > maxCode {
+				t.Fatalf("kept %d bytes of an error", len(r.text))
 			}
 		}
 	})

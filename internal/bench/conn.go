@@ -2,13 +2,13 @@ package bench
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -61,7 +61,7 @@ func (k *conn) auth(c *Config) error {
 		return err
 	}
 	if r.kind == '-' {
-		return fmt.Errorf("refused: %s", r.code)
+		return fmt.Errorf("refused: %s", r.text)
 	}
 	return nil
 }
@@ -93,11 +93,17 @@ func (k *conn) send(batch []byte, n int, deadline time.Time, each func(i int, r 
 	return <-written
 }
 
-// reply is what is kept of one: its kind (RESP's first byte), whether it was null, and the code of an error.
+// reply is what is kept of one: its kind (RESP's first byte), whether it was null, and the text of an error.
 type reply struct {
 	kind byte
 	null bool
-	code string
+	text string
+}
+
+// code returns the first word of an error, which is what programs go by.
+func (r reply) code() string {
+	word, _, _ := strings.Cut(r.text, " ")
+	return word[:min(len(word), maxCode)]
 }
 
 // reply reads one reply and forgets its data.
@@ -122,7 +128,7 @@ func (k *conn) replyAt(depth int) (reply, error) {
 		r.null = true
 		return r, nil
 	case '-':
-		r.code = code(rest)
+		r.text = string(rest[:min(len(rest), maxText)])
 		return r, nil
 	case '$', '=', '!', '*', '~', '>', '%', '|':
 	default:
@@ -141,12 +147,12 @@ func (k *conn) replyAt(depth int) (reply, error) {
 		_, err = k.r.Discard(n + 2)
 		return r, err
 	case '!':
-		text := make([]byte, min(n, maxCode))
+		text := make([]byte, min(n, maxText))
 		if _, err := io.ReadFull(k.r, text); err != nil {
 			return reply{}, err
 		}
 		_, err = k.r.Discard(n - len(text) + 2)
-		r.kind, r.code = '-', code(text)
+		r.kind, r.text = '-', string(text)
 		return r, err
 	}
 	if depth == maxDepth {
@@ -169,15 +175,10 @@ func (k *conn) replyAt(depth int) (reply, error) {
 // maxLength bounds what a reply may announce; nobody stores more under a key.
 const maxLength = 1 << 40
 
-// maxCode bounds what is kept of an error.
-const maxCode = 32
-
-// code returns the first word of an error, which is what programs go by.
-func code(text []byte) string {
-	if i := bytes.IndexByte(text, ' '); i >= 0 {
-		text = text[:i]
-	}
-	return string(text[:min(len(text), maxCode)])
-}
+// What is kept of an error, and of its first word.
+const (
+	maxText = 120
+	maxCode = 32
+)
 
 func clip(b []byte) []byte { return b[:min(len(b), maxCode)] }

@@ -86,11 +86,11 @@ func (w *worker) prefill(ctx context.Context) error {
 		for ; next < end && len(w.ops) < limit; next++ {
 			w.ops = append(w.ops, op{set: true, key: next})
 		}
-		lastCode := ""
+		last := ""
 		err := w.exchange(func(i int, r reply) {
 			if r.kind == '-' {
 				again = append(again, w.ops[i])
-				lastCode = r.code
+				last = r.text
 			}
 		})
 		if err != nil {
@@ -105,10 +105,10 @@ func (w *worker) prefill(ctx context.Context) error {
 			continue
 		}
 		if time.Now().After(giveUp) {
-			if lastCode == "" {
+			if last == "" {
 				return err
 			}
-			return fmt.Errorf("%s answers nothing but %s", w.Addrs[w.addr], lastCode)
+			return fmt.Errorf("%s answers nothing but %s", w.Addrs[w.addr], last)
 		}
 		if !sleep(ctx, pause) {
 			return ctx.Err()
@@ -206,7 +206,7 @@ func (w *worker) exchange(each func(int, reply)) error {
 func (w *worker) note(o op, r reply, due time.Time) {
 	switch {
 	case r.kind == '-':
-		w.count(r.code, 1)
+		w.count(r.code(), 1)
 		return
 	case o.set:
 		record(w.set, time.Since(due))
