@@ -64,7 +64,7 @@ func (n *Node) tellStore(e console.Emitter) {
 	e.Counter("quord_store_values_misses_total", "Reads that it did not answer.", float64(m.Values.Misses))
 	e.Counter("quord_store_journal_written_bytes_total", "Bytes written to the store's journal.", float64(m.JournalWrittenBytes))
 	e.Counter("quord_store_compactions_total", "Compactions.", float64(m.Compactions))
-	e.Counter("quord_store_stalls_total", "Times that writing had to wait for compactions.", float64(m.WriteStalls))
+	e.Counter("quord_store_stalls_total", "Times that writes had to wait for a checkpoint.", float64(m.WriteStalls))
 	e.Counter("quord_store_disk_full_total", "Times that the disk was full and the room set aside for that was given up.", float64(m.DiskFull))
 	e.Counter("quord_store_corruptions_total", "Damaged tables that were met.", float64(m.Corruptions))
 }

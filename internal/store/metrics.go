@@ -33,7 +33,7 @@ type Metrics struct {
 	// moved there.
 	PendingBytes, Checkpoints uint64
 
-	// WriteStalls counts the times that writes had to wait for flushes or compactions, SlowDisk the operations
+	// WriteStalls counts the times that writes had to wait for a checkpoint, SlowDisk the operations
 	// of the disk that took seconds, Corruptions the damaged tables met.
 	WriteStalls, SlowDisk, Corruptions uint64
 	// DiskFull counts the times that the disk was full and the room set aside for that was given up.
