@@ -175,8 +175,11 @@ func (r *Ring) ownerBefore(id, target ID) Token {
 }
 
 // onForward passes a recursive lookup on, or ends it and tells the node that asked. A node keeps nothing of
-// what it has passed on.
+// what it has passed on but the names of the latest.
 func (r *Ring) onForward(from ident.NodeID, msg *Message) {
+	if from != r.self && r.passed.again(passing{msg.Origin, msg.Seq, msg.Hops}) {
+		return
+	}
 	verdict, run := Refused, []Token(nil)
 	if m := r.owner(msg.Target); m != nil {
 		r.send(msg.Origin, Message{
@@ -216,6 +219,33 @@ func (r *Ring) onForward(from ident.NodeID, msg *Message) {
 	r.send(msg.Origin, Message{
 		Kind: Found, Verdict: verdict, Seq: msg.Seq, Hops: msg.Hops, Limit: msg.Limit, From: msg.To, Target: msg.Target,
 	})
+}
+
+// passings are the lookups that were passed on last. A frame that a network delivers twice must not become two lookups: where
+// a lookup takes dozens of hops, around tokens that do not answer, it would double with each of them.
+type passings struct {
+	last [maxPassings]passing
+	next int
+}
+
+// maxPassings bounds what is remembered: a frame's second copy comes soon, or is one of few.
+const maxPassings = 64
+
+// passing names a message of a lookup: none passes a node twice with as many hops behind it.
+type passing struct {
+	origin ident.NodeID
+	seq    uint64
+	hops   uint8
+}
+
+// again notes a message, and reports whether it was there before.
+func (p *passings) again(m passing) bool {
+	if slices.Contains(p.last[:], m) {
+		return true
+	}
+	p.last[p.next] = m
+	p.next = (p.next + 1) % maxPassings
+	return false
 }
 
 // choose returns the token of a run to which a recursive lookup is passed on: the best whose node seems well.

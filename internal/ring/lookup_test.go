@@ -213,3 +213,35 @@ func BenchmarkIdleSecond(b *testing.B) {
 	}
 	b.ReportMetric(float64(w.sent-sent)/float64(b.N), "messages/op")
 }
+
+// A frame that a network delivers twice does not make two of a lookup: one that took sixty hops, around tokens that did not
+// answer, doubled with each of them, and a ring was busy with nothing else.
+func TestLookupDeliveredTwice(t *testing.T) {
+	cfg := LAN()
+	cfg.Bits = 8
+	w := newWorld(t, cfg, 1)
+	w.converged([]uint64{10, 110}, []uint64{60, 160}, []uint64{200, 250})
+	target := Space{cfg.Bits}.Of(205)
+	origin, at := w.order[0], w.order[1]
+	passed := func(hops uint8) int {
+		w.rings[at].Step(w.now, origin, &Message{
+			Kind: Forward, To: Space{cfg.Bits}.Of(160), Target: target, Origin: origin, Seq: 77, Hops: hops, Limit: 64,
+		})
+		n := 0
+		for _, m := range w.rings[at].Take().Messages {
+			if m.Msg.Seq == 77 {
+				n++
+			}
+		}
+		return n
+	}
+	if n := passed(3); n != 1 {
+		t.Errorf("a lookup is passed on %d times, want once", n)
+	}
+	if n := passed(3); n != 0 {
+		t.Errorf("its second copy is passed on %d times", n)
+	}
+	if n := passed(9); n != 1 { // around the ring, and here again
+		t.Errorf("a lookup that comes back is passed on %d times, want once", n)
+	}
+}

@@ -32,6 +32,7 @@ type Ring struct {
 	health  health
 	lookups lookups
 	choice  choice
+	passed  passings
 
 	local   []Message // for this node's own tokens, delivered before a call returns
 	scratch []Token
