@@ -1,7 +1,6 @@
 package core
 
 import (
-	"bytes"
 	"slices"
 	"time"
 
@@ -13,24 +12,21 @@ import (
 )
 
 const (
-	// So often, and so many at a time, tablets are compared with the ring's wish: a little now and then while nothing has
-	// changed lately, for an idle node should stay asleep. Those that are on their way somewhere are looked after in
-	// balanceAfoot, however many others there are.
+	// So often tablets are compared with the ring's wish: those that are on their way somewhere, and, so many at a time,
+	// those that are due.
 	balanceAfoot = 20 * time.Millisecond
 	balanceBusy  = 50 * time.Millisecond
+	perRoundBusy = 1024
+	// All others are looked through, so many now and then, in case that nobody has noticed what concerns them; an idle
+	// node should stay asleep.
 	balanceIdle  = 500 * time.Millisecond
-	perRoundBusy = 256
 	perRoundIdle = 128
 	// maxAdding bounds the tablets led here that wait for new replicas to catch up, and so the transfers that
 	// this node sets off.
-	maxAdding = 64
+	maxAdding = 128
 	maxAfoot  = 4 * maxAdding
-	// walkAge is how old what the ring said about a tablet may be.
-	walkAge = 5 * time.Second
 	// ringPatience is how long the ring may show something else than the registry before it is no longer heeded.
 	ringPatience = 10 * time.Second
-	// maxLookups bounds the ring's lookups that the balance has under way.
-	maxLookups = 64
 )
 
 // wish is what the ring wants for a tablet that this node leads, and how far it is.
@@ -41,16 +37,12 @@ type wish struct {
 	why     string
 	seen    time.Duration // when the ring's wish was last compared
 	differs time.Duration // since when the ring shows something else than the registry; 0 while it does not
-
-	walk    []ring.Token // what a lookup said, for a point that no token of this node owns
-	walkAt  time.Duration
-	looking bool
 }
 
 // moving reports whether the replicas of a tablet that this node leads are being changed.
 func (p *place) moving() bool {
 	switch p.wish.step {
-	case tablet.Adding, tablet.Catching, tablet.Changing, tablet.Stuck:
+	case tablet.Adding, tablet.Catching, tablet.Changing, tablet.Waiting, tablet.Stuck:
 		return true
 	}
 	return p.group.Descriptor().Joint
@@ -64,15 +56,20 @@ func (c *Core) undecided(p *place) bool {
 
 // balance is where the comparison of the tablets with the ring stands.
 type balance struct {
-	next    int // the tablet that is looked at next
 	roundAt time.Duration
 	// afoot are the tablets of which a step is under way: at most maxAfoot, the others are met in their turn.
-	afoot   []*place
-	lookups map[uint64]*place
+	afoot []*place
+	// due are the tablets that this node leads and that are undecided, each once, in the order in which they are met. all
+	// says that each of them is.
+	due []*place
+	all bool
+	// waiting are those that would be copied if the budget of transfers were not used up, in the order in which they came.
+	waiting []*place
+	// next is the tablet that is looked at next in case that nobody has noticed something, and scanAt when.
+	next   int
+	scanAt time.Duration
 	// changedAt is when the ring or the registry last changed.
 	changedAt time.Duration
-	// busyUntil is until when many tablets are looked at in a round.
-	busyUntil time.Duration
 	// counted is how many members count. silent holds the tokens of those of them that the ring may have given up,
 	// wished the targets of all tablets as the registry has them.
 	counted     int
@@ -80,21 +77,44 @@ type balance struct {
 	wished      *placement.Map
 	allOf       uint64 // the revision of the registry that both were made of
 	silentNodes []ident.NodeID
-	scratch     []ring.Token
+	view        view
 }
 
 // pace is how long it is until the balance is to be looked after again.
-func (b *balance) pace(now time.Duration) time.Duration {
+func (b *balance) pace() time.Duration {
 	switch {
 	case len(b.afoot) > 0:
 		return balanceAfoot
-	case now < b.busyUntil:
+	case b.all || len(b.due)+len(b.waiting) > 0:
 		return balanceBusy
 	}
 	return balanceIdle
 }
 
-func (b *balance) changed(now time.Duration) { b.changedAt, b.busyUntil = now, now+10*time.Second }
+func (b *balance) changed(now time.Duration) { b.changedAt, b.all = now, true }
+
+// meet makes a tablet that this node leads be compared soon, if it may have to change.
+func (c *Core) meet(p *place) {
+	if b := &c.balance; p.led && !p.due && !p.afoot && c.undecided(p) {
+		p.due = true
+		if p.wish.step == tablet.Waiting {
+			b.waiting = append(b.waiting, p)
+		} else {
+			b.due = append(b.due, p)
+		}
+	}
+}
+
+// takeDue takes the first n from a list of tablets that are due.
+func takeDue(list *[]*place, n int) []*place {
+	n = min(n, len(*list))
+	out := slices.Clone((*list)[:n])
+	*list = slices.Delete(*list, 0, n)
+	for _, p := range out {
+		p.due = false
+	}
+	return out
+}
 
 // tickBalance compares some of the tablets that this node leads with what the ring wants.
 func (c *Core) tickBalance() {
@@ -104,6 +124,9 @@ func (c *Core) tickBalance() {
 	b := &c.balance
 	c.countMembers()
 	adding := c.stepAfoot()
+	for _, p := range takeDue(&b.waiting, max(min(maxAdding-adding, maxAfoot-len(b.afoot)), 0)) {
+		c.visit(p, &adding)
+	}
 	if c.now.Mono < b.roundAt {
 		return
 	}
@@ -111,31 +134,44 @@ func (c *Core) tickBalance() {
 	if c.system.led {
 		c.reconcile(c.system, c.systemTargets(), 1)
 	}
-	n := perRoundIdle
-	if c.now.Mono < b.busyUntil {
-		n = perRoundBusy
+	if b.all {
+		b.all = false
+		for _, p := range c.places {
+			c.meet(p)
+		}
 	}
-	for range min(n, len(c.places)) {
+	for _, p := range takeDue(&b.due, perRoundBusy) {
+		c.visit(p, &adding)
+	}
+	if c.now.Mono < b.scanAt {
+		return
+	}
+	b.scanAt = c.now.Mono + balanceIdle
+	for range min(perRoundIdle, len(c.places)) {
 		p := c.places[b.next%len(c.places)]
 		b.next = (b.next + 1) % len(c.places)
-		if p.afoot {
-			continue
-		}
-		was, add := p.wish.step, maxAdding-adding
-		if len(b.afoot) >= maxAfoot {
-			add = 0
-		}
-		if !c.compare(p, add) {
-			continue
-		}
-		if p.wish.step == tablet.Adding && was != tablet.Adding {
-			adding++
-		}
-		if c.steps(p) && len(b.afoot) < maxAfoot {
-			p.afoot = true
-			b.afoot = append(b.afoot, p)
+		if !p.afoot && !p.due {
+			c.visit(p, &adding)
 		}
 	}
+}
+
+// visit compares a tablet of which no step is under way. adding counts those that are being copied.
+func (c *Core) visit(p *place, adding *int) {
+	b := &c.balance
+	was, add := p.wish.step, maxAdding-*adding
+	if len(b.afoot) >= maxAfoot {
+		add = 0
+	}
+	clear := c.compare(p, add)
+	if clear && p.wish.step == tablet.Adding && was != tablet.Adding {
+		*adding++
+	}
+	if clear && c.steps(p) && len(b.afoot) < maxAfoot {
+		p.afoot = true
+		b.afoot = append(b.afoot, p)
+	}
+	c.meet(p)
 }
 
 // stepAfoot takes the next steps of the tablets that are on their way, and returns how many of them are being copied.
@@ -153,6 +189,7 @@ func (c *Core) stepAfoot() (adding int) {
 		} else if p.wish.step == tablet.Adding && !was.Copies() {
 			adding++
 		}
+		c.meet(p)
 		return !p.afoot
 	})
 	return adding
@@ -174,9 +211,6 @@ func (c *Core) compare(p *place, add int) bool {
 		return false
 	}
 	c.reconcile(p, targets, add)
-	if p.wish.step != tablet.Settled {
-		c.balance.busyUntil = max(c.balance.busyUntil, c.now.Mono+time.Second)
-	}
 	return true
 }
 
@@ -199,6 +233,8 @@ func (c *Core) countMembers() {
 		return
 	}
 	b.allOf, b.counted, b.silentNodes = c.registry.Revision(), counted, silent
+	b.view.glance.known = false
+	b.changed(c.now.Mono)
 	b.silent = b.silent[:0]
 	var all []ring.Token
 	for i := range members {
@@ -252,77 +288,6 @@ func (c *Core) targets(p *place) []ident.NodeID {
 		return nil
 	}
 	return wished
-}
-
-// shows reports whether the ring, at a tablet's point, wants the targets that the registry has for it.
-func (c *Core) shows(p *place, wished []ident.NodeID) bool {
-	walk := c.walk(p)
-	if walk == nil {
-		return false
-	}
-	tokens := c.balance.scratch[:0]
-	for _, t := range walk {
-		if m, ok := c.registry.Member(t.Node); ok && c.counts(&m) {
-			tokens = append(tokens, t)
-		}
-	}
-	tokens = append(tokens, c.balance.silent...)
-	c.balance.scratch = tokens
-	sortFrom(tokens, c.point(p.tablet))
-	tokens = slices.CompactFunc(tokens, func(a, b ring.Token) bool { return a.ID == b.ID })
-	shown := placement.FirstOf(tokens, len(wished), c.registry.Zone)
-	if len(shown) < len(wished) { // what it shows here is too short, or too many of it do not count
-		return !slices.ContainsFunc(shown, func(id ident.NodeID) bool { return !slices.Contains(wished, id) })
-	}
-	return slices.Equal(shown, wished)
-}
-
-// sortFrom sorts tokens clockwise from a point.
-func sortFrom(tokens []ring.Token, from ring.ID) {
-	before := func(id ring.ID) bool { return bytes.Compare(id[:], from[:]) < 0 }
-	slices.SortFunc(tokens, func(a, b ring.Token) int {
-		if x, y := before(a.ID), before(b.ID); x != y {
-			if x {
-				return 1
-			}
-			return -1
-		}
-		return bytes.Compare(a.ID[:], b.ID[:])
-	})
-}
-
-// walk returns the tokens from a tablet's point on, as the ring shows them: at once where a token of this node owns
-// the point, else from a lookup that was made lately.
-func (c *Core) walk(p *place) []ring.Token {
-	if own := c.ring.Walk(c.point(p.tablet)); own != nil {
-		p.wish.walk = nil
-		return own
-	}
-	w := &p.wish
-	if (w.walk == nil || c.now.Mono > w.walkAt+walkAge) && !w.looking && len(c.balance.lookups) < maxLookups {
-		w.looking = true
-		if c.balance.lookups == nil {
-			c.balance.lookups = map[uint64]*place{}
-		}
-		c.balance.lookups[c.ring.Lookup(c.now.Mono, c.point(p.tablet), ring.Recursive, 0)] = p
-		c.takeRing()
-	}
-	return w.walk
-}
-
-// walked takes the ring's answer.
-func (c *Core) walked(res *ring.Result) bool {
-	p, ok := c.balance.lookups[res.Ticket]
-	if !ok {
-		return false
-	}
-	delete(c.balance.lookups, res.Ticket)
-	p.wish.looking = false
-	if res.Err == nil {
-		p.wish.walk = append([]ring.Token{res.Owner}, res.Successors...)
-		p.wish.walkAt = c.now.Mono
-	}
-	return true
 }
 
 // systemTargets are the nodes that should hold the system group: five, or three, or as many as there are below

@@ -164,7 +164,7 @@ func (c *Core) workers() []admin.Worker {
 			settled++
 		} else if p.wish.why != "" {
 			b.State, b.Why = "running", fmt.Sprintf("tablet %d: %s: %s", p.tablet, p.wish.step, p.wish.why)
-			if p.wish.step == tablet.Stuck {
+			if p.wish.step == tablet.Stuck || p.wish.step == tablet.Waiting {
 				b.State = "waiting"
 			}
 		}

@@ -37,6 +37,8 @@ type place struct {
 	numbers numbers
 	wish    wish
 	afoot   bool // it is in balance.afoot
+	due     bool // it is in balance.due or balance.waiting
+	wanting bool // it is in moves.wanting
 	sink    *incoming
 	retired uint64       // the last replica that was destroyed here, which the store may not know yet
 	lost    *tablet.Lost // the stored replica, while damage does not let it be opened
@@ -249,6 +251,7 @@ func (c *Core) lookAt(p *place) {
 		if led {
 			c.tell(Debug, "leads", "tablet", p.tablet, "term", g.Term())
 			p.wish = wish{}
+			c.meet(p)
 			c.observeClocks(p)
 			c.alarms.set(p, c.now.Mono)
 		}

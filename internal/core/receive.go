@@ -204,7 +204,7 @@ func (c *Core) Tick() {
 	}
 	if now >= m.balanceAt {
 		c.tickBalance()
-		m.balanceAt = c.beat(c.balance.pace(now))
+		m.balanceAt = c.beat(c.balance.pace())
 	}
 }
 

@@ -33,8 +33,9 @@ type moves struct {
 	out   map[uint64]*outgoing
 	in    map[inKey]*incoming
 	ready []*incoming // those with something to write
-	// crowded says that a replica may want a snapshot for which there was no room.
-	crowded bool
+	// wanting are the tablets led here of which a replica wants a snapshot that has to wait for another one to end, each
+	// once.
+	wanting []*place
 	// queued is how many bytes wait in the queues of in, and of those that were dropped since and are still in ready.
 	queued int
 	// sent and received are paces of chunks that have been stored, here and elsewhere.
@@ -45,7 +46,9 @@ func (m *moves) init() {
 	m.out, m.in = map[uint64]*outgoing{}, map[inKey]*incoming{}
 }
 
-func (m *moves) waiting() bool { return len(m.ready) > 0 }
+func (m *moves) waiting() bool {
+	return len(m.ready) > 0 || len(m.wanting) > 0 && len(m.out) < maxOutgoing
+}
 
 type inKey struct {
 	from     ident.NodeID
@@ -99,8 +102,14 @@ type incoming struct {
 
 // startTransfers begins to send snapshots to the replicas of a group that its log no longer reaches.
 func (c *Core) startTransfers(p *place) {
-	if len(c.moves.out) >= maxOutgoing {
-		c.moves.crowded = true
+	if !p.group.Lags() {
+		return
+	}
+	if m := &c.moves; len(m.out) >= maxOutgoing {
+		if !p.wanting {
+			p.wanting = true
+			m.wanting = append(m.wanting, p)
+		}
 		return
 	}
 	for _, r := range p.group.Lagging() {
@@ -270,18 +279,20 @@ func (c *Core) tickTransfers() {
 			}
 		}
 	}
-	if !c.moves.crowded || len(c.moves.out) >= maxOutgoing {
-		return
-	}
-	c.moves.crowded = false
-	for _, p := range c.places {
+}
+
+// startWaiting begins to send the snapshots that had to wait, as far as there is room for them now.
+func (c *Core) startWaiting() {
+	m := &c.moves
+	n := 0
+	for ; n < len(m.wanting) && len(m.out) < maxOutgoing; n++ {
+		p := m.wanting[n]
+		p.wanting = false
 		if p.led && p.group != nil {
 			c.startTransfers(p)
 		}
 	}
-	if c.system.led && c.system.group != nil {
-		c.startTransfers(c.system)
-	}
+	m.wanting = slices.Delete(m.wanting, 0, n)
 }
 
 // offered takes the head of a snapshot that a leader wants to send.
@@ -358,8 +369,9 @@ func (m *moves) enqueue(in *incoming) {
 	}
 }
 
-// stepMoves puts what has been received into the next turn's Write.
+// stepMoves begins what had to wait, and puts what has been received into the next turn's Write.
 func (c *Core) stepMoves() {
+	c.startWaiting()
 	ready := c.moves.ready
 	c.moves.ready = nil
 	defer func() { c.moves.ready = append(ready, c.moves.ready...) }() // what was not reached comes first

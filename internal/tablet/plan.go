@@ -34,13 +34,15 @@ const (
 	Changing
 	// Handing: leadership goes to another replica.
 	Handing
+	// Waiting: replicas would be added if the budget of transfers were not used up.
+	Waiting
 	// Stuck: the targets cannot be reached as things are; the reason is given.
 	Stuck
 )
 
 // String returns the step as people read it.
 func (s Step) String() string {
-	return [...]string{"settled", "underway", "adding learners", "catching up", "changing voters", "handing over", "stuck"}[s]
+	return [...]string{"settled", "underway", "adding learners", "catching up", "changing voters", "handing over", "waiting", "stuck"}[s]
 }
 
 // Copies reports whether new replicas are being filled, which is what a budget of transfers is for. A tablet that waits for
@@ -48,7 +50,7 @@ func (s Step) String() string {
 func (s Step) Copies() bool { return s == Adding || s == Catching }
 
 // Moves reports whether the next step can be taken as soon as the present one has ended.
-func (s Step) Moves() bool { return s != Settled && s != Stuck }
+func (s Step) Moves() bool { return s != Settled && s != Waiting && s != Stuck }
 
 // Plan takes the next step towards the targets, if this replica leads and no step is under way. live tells which
 // nodes are connected, able which of them may lead; add is how many learners the node's budget of transfers allows to be added now.
@@ -114,7 +116,7 @@ func (g *Group) Plan(now time.Duration, targets []ident.NodeID, live, able func(
 		return Stuck, "the learners' nodes do not answer"
 	}
 	if len(missing) > 0 {
-		return Stuck, "the budget of transfers is used up"
+		return Waiting, "the budget of transfers is used up"
 	}
 	return g.lead(targets, able)
 }
@@ -142,7 +144,7 @@ func (g *Group) promote(
 			case copying(behind, live):
 				return Catching, "two voters would survive nothing: the next learner is awaited", true
 			case len(missing) > 0:
-				return Stuck, "two voters would survive nothing, and the budget of transfers is used up", true
+				return Waiting, "two voters would survive nothing, and the budget of transfers is used up", true
 			}
 		}
 	}
@@ -280,9 +282,12 @@ func (g *Group) caughtUp(id uint64) bool {
 	return ok
 }
 
+// Lags reports whether some replica may need a snapshot, which Lagging names.
+func (g *Group) Lags() bool { return g.leading && g.wanted }
+
 // Lagging returns the replicas that need a snapshot: the log no longer reaches what they have.
 func (g *Group) Lagging() []Replica {
-	if !g.leading || !g.wanted {
+	if !g.Lags() {
 		return nil
 	}
 	g.wanted = false

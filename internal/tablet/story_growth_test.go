@@ -148,7 +148,7 @@ func TestWaitingForTheBudgetIsFree(t *testing.T) {
 	w.budget = 0
 	w.until("it has caught up", func() bool { return w.nodes[0].group.caughtUp(2) })
 	w.pass(time.Second)
-	if n := w.nodes[0]; n.step != Stuck || n.step.Copies() || len(n.group.Descriptor().Voters()) != 1 {
+	if n := w.nodes[0]; n.step != Waiting || n.step.Copies() || len(n.group.Descriptor().Voters()) != 1 {
 		t.Fatalf("%s, %s", n.step, n.group.Descriptor())
 	}
 	w.budget = 1
