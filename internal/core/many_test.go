@@ -50,15 +50,15 @@ func TestWhatOneTurnReceivesIsBounded(t *testing.T) {
 
 // TestManyTabletsOfThree: three nodes that begin together are whole as soon as the copying allows. What has to wait for its
 // turn, at the budget of transfers, at a lookup in the ring, or with a leader that has just been given it, is not left to the
-// round in which an idle node looks at all of its tablets: that takes a quarter of a minute here.
+// round in which an idle node looks at all of its tablets: that takes eight seconds here.
 func TestManyTabletsOfThree(t *testing.T) {
 	w := newWorld(t, 32)
 	s := w.settings()
-	s.Tablets = 4096
+	s.Tablets = 2048
 	first := w.foundWith(s, 1)
 	w.start(w.add(), first)
 	w.start(w.add(), first)
-	w.until(8*time.Second, "three nodes with their share", func() bool {
+	w.until(6*time.Second, "three nodes with their share", func() bool {
 		return len(first.core.registry.Members()) == 3 && first.core.StatusInfo().Healthy
 	})
 }
