@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/quorddb/quord/internal/ident"
+	"github.com/quorddb/quord/internal/kv"
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 )
@@ -117,13 +118,26 @@ func (g *Group) Tick(now time.Duration, rank int, live func(ident.NodeID) bool) 
 	return max(e.campaignAt, now+t.Stagger)
 }
 
-// leaveJoint proposes the end of a transition. The library does so once, when it applies the change, and not again if
-// a transfer of leadership was under way then.
+// leaveJoint takes the next step out of a transition. The library is not left to do so by itself, for it would let a leader
+// that is to go decide its own removal: it ends with that, and if it is the only one that knows, those who stay wait for its
+// vote for ever. Such a leader hands over to one who stays.
 func (g *Group) leaveJoint() {
-	if !g.head.descriptor.Joint || g.head.applied.Index < g.log.last || g.proposed > 0 {
-		return // nothing to leave, or its end may be among the entries that are to be applied
+	d := &g.head.descriptor
+	if !d.Joint || !g.Serving() || g.leave.Term == g.term && g.leave.Index > g.head.applied.Index {
+		return // nothing to leave, or its end is among the entries that are to be applied
 	}
+	if r, ok := d.Replica(g.replica); ok && r.Role == Outgoing {
+		for _, r := range d.Replicas {
+			if (r.Role == Voter || r.Role == Incoming) && g.caughtUp(r.ID) {
+				g.TransferTo(r.ID)
+				return
+			}
+		}
+		return
+	}
+	at := g.lastIndex() + 1
 	if err := g.raft.ProposeConfChange(&pb.ConfChangeV2{}); err == nil {
+		g.leave = kv.Position{Index: at, Term: g.term}
 		g.rest.stirred = true
 		g.proposed++
 	}

@@ -105,6 +105,7 @@ type Group struct {
 
 	proposedEpoch uint64 // the epoch of the change of replicas that was proposed last, and when
 	proposedAt    time.Duration
+	leave         kv.Position // where the end of a transition was proposed last
 
 	hurt   hurt
 	wounds uint64
@@ -496,9 +497,6 @@ func confState(d *Descriptor) *pb.ConfState {
 		case Outgoing:
 			cs.VotersOutgoing = append(cs.VotersOutgoing, r.ID)
 		}
-	}
-	if d.Joint {
-		cs.AutoLeave = new(true)
 	}
 	return cs
 }

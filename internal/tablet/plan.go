@@ -247,7 +247,7 @@ func (g *Group) change(edit func(*Descriptor), what string) (Step, string) {
 	}
 	transition := pb.ConfChangeTransitionAuto
 	if next.Joint {
-		transition = pb.ConfChangeTransitionJointImplicit
+		transition = pb.ConfChangeTransitionJointExplicit
 	}
 	alone := g.sole.on
 	err := g.rejoin(g.proposedAt)

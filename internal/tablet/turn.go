@@ -102,8 +102,9 @@ func (g *Group) Ready(t *Turn) error {
 	t.Groups = append(t.Groups, g)
 	g.observe(t.Now, &rd)
 	g.lastBeat()
-	g.send(t, rd.Messages)
-	g.persist(t, &rd)
+	binding := g.binds(&rd)
+	g.send(t, rd.Messages, binding)
+	g.persist(t, &rd, binding)
 	for _, rs := range rd.ReadStates {
 		g.reads.confirm(rs.RequestCtx, rs.Index)
 	}
@@ -147,7 +148,14 @@ func (g *Group) takeReady() raft.Ready {
 	return rd
 }
 
-func (g *Group) send(t *Turn, messages []*pb.Message) {
+// binds reports whether what is now known to be decided must be on disk before anybody is told. In a transition that may
+// be its end, upon which the replicas that it removes are destroyed: a replica that stays and then forgot of it would
+// wait for their votes for ever.
+func (g *Group) binds(rd *raft.Ready) bool {
+	return g.head.descriptor.Joint && rd.HardState != nil && rd.HardState.GetCommit() > g.log.hard.Commit
+}
+
+func (g *Group) send(t *Turn, messages []*pb.Message, binding bool) {
 	for _, m := range messages {
 		if !travels(m.GetType()) {
 			continue
@@ -160,7 +168,7 @@ func (g *Group) send(t *Turn, messages []*pb.Message) {
 			continue
 		}
 		t.scratch = appendMessage(t.scratch[:0], m, g.stamped(t.Now, m))
-		t.Out.Raft(to, g.cfg.Tablet, waits(m.GetType()), t.scratch)
+		t.Out.Raft(to, g.cfg.Tablet, binding || waits(m.GetType()), t.scratch)
 	}
 }
 
@@ -191,13 +199,13 @@ func (g *Group) idleAppend(m *pb.Message) bool {
 	return idle
 }
 
-func (g *Group) persist(t *Turn, rd *raft.Ready) {
+func (g *Group) persist(t *Turn, rd *raft.Ready, binding bool) {
 	op := kv.LogOp{Group: g.cfg.Tablet}
 	write := false
 	if hs := rd.HardState; hs != nil && !raft.IsEmptyHardState(hs) {
 		hard := kv.HardState{Term: hs.GetTerm(), Vote: hs.GetVote(), Commit: hs.GetCommit()}
-		// A hard state whose commit index alone advanced need not be written: a restart finds out anew.
-		if hard.Term != g.log.hard.Term || hard.Vote != g.log.hard.Vote {
+		// A hard state whose commit index alone advanced need not be written, as a rule: a restart finds out anew.
+		if binding || hard.Term != g.log.hard.Term || hard.Vote != g.log.hard.Vote {
 			op.Hard, write, t.Sync = &hard, true, true
 		}
 		g.log.hard = hard
@@ -332,8 +340,8 @@ func (g *Group) applyNormal(t *Turn, raw *pb.Entry) error {
 	return nil
 }
 
-// applyMembership takes over a new descriptor. It is carried by the change itself; the library proposes the end of
-// a transition on its own, without one.
+// applyMembership takes over a new descriptor. It is carried by the change itself; the end of a transition (leaveJoint)
+// needs none.
 func (g *Group) applyMembership(raw *pb.Entry) error {
 	var cc pb.ConfChangeV2
 	if err := proto.Unmarshal(raw.GetData(), &cc); err != nil {
@@ -453,6 +461,7 @@ func (t *Turn) Persisted() {
 				continue
 			}
 			g.raft.Advance(rd)
+			g.leaveJoint()
 			g.standAlone(t.Now)
 		}
 	}
