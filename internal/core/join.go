@@ -361,24 +361,24 @@ func (c *Core) tickLeave() {
 			c.tell(Info, "waiting to be taken out of the registry", "because", err.Error())
 			return
 		}
-		c.removed()
+		c.removed(true)
 	})
 }
 
 // ErrLeft is what a node ends with when it has left its cluster.
 var ErrLeft = errors.New("this node has left the cluster")
 
-func (c *Core) removed() {
+// removed ends a node that is no member any more, and says whether it was leaving.
+func (c *Core) removed(leaving bool) {
 	if c.member.phase == phaseGone {
 		return
 	}
-	wanted := c.member.phase == phaseLeaving
 	c.member.phase = phaseGone
 	if done := c.member.left; done != nil {
 		c.member.left = nil
 		done(nil)
 	}
-	if !wanted {
+	if !leaving {
 		c.fail(fmt.Errorf("this node was removed from cluster %s for good; start it with an empty data directory to join as a new node", c.Cluster()))
 		return
 	}

@@ -214,7 +214,12 @@ func (c *Core) adoptRegistry(reg *registry.Registry) {
 		c.member.state(c, self.State)
 		c.reviveAnew()
 	} else if c.wasRemoved(reg) {
-		c.removed()
+		left := false
+		if old != nil {
+			self, known := old.Member(c.self)
+			left = known && self.State == registry.Leaving
+		}
+		c.removed(left || c.member.phase == phaseLeaving)
 	}
 }
 

@@ -120,17 +120,12 @@ func (c *Core) Begun() uint64 { return c.memory.begun }
 // BootBits is how many bits of a boot are drawn at random; above them stands how often the node has started.
 const BootBits = 20
 
-// Admits says whether a node may connect that claims this cluster, boot, and writes at the beginning of the boot: not one of another cluster, not
-// one that was removed, and not one that knows less than it once did.
+// Admits says whether a node may connect that claims this cluster, boot, and writes at the beginning of the boot: not one of another cluster, and
+// not one that knows less than it once did. One that was removed may, to be told so: it cannot end before it knows.
 func (c *Core) Admits(id ident.NodeID, cluster ident.ClusterID, boot, begun uint64) error {
 	own := c.Cluster()
 	if !own.IsZero() && !cluster.IsZero() && own != cluster {
 		return fmt.Errorf("it belongs to cluster %s, this node to cluster %s: rings of two clusters never merge", cluster, own)
-	}
-	if c.registry != nil {
-		if _, gone := c.registry.Removed(id); gone {
-			return fmt.Errorf("node %s was removed from cluster %s for good: to come back it must start with an empty data directory, as a new node", id, own)
-		}
 	}
 	old := c.memory.known[id]
 	switch {

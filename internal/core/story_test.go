@@ -333,8 +333,8 @@ func TestLeaveSurvivesSilence(t *testing.T) {
 	w.settled(time.Minute)
 }
 
-// A node that was removed while it was away is told why it cannot come back.
-func TestRemovedNodeIsRefused(t *testing.T) {
+// A node that was removed while it was away is told why it cannot come back, and ends.
+func TestRemovedNodeEnds(t *testing.T) {
 	w := newRing(t, 73, 4)
 	gone := w.nodes[3]
 	w.kill(gone, nil)
@@ -350,10 +350,40 @@ func TestRemovedNodeIsRefused(t *testing.T) {
 	w.settled(time.Minute)
 	w.start(gone, w.nodes[0])
 	w.run(10 * time.Second)
-	if !strings.Contains(tail(gone.refusals), "removed from cluster") {
-		t.Errorf("the removed node is told %q", tail(gone.refusals))
+	if gone.core != nil || gone.ended == nil || !strings.Contains(gone.ended.Error(), "removed from cluster") {
+		t.Errorf("the removed node ended with %v", gone.ended)
 	}
-	w.settledBut(gone, 10*time.Second)
+	w.settled(10 * time.Second)
+}
+
+// A node that was cut off when its leave took effect learns it when it is back: who asked it to leave waits for that.
+func TestALeaverThatWasCutOffLearnsThatItHasLeft(t *testing.T) {
+	for _, restarted := range []bool{false, true} {
+		w := newRing(t, 77, 4)
+		gone := w.nodes[3]
+		var left error = errors.New("not yet")
+		gone.event(func() { gone.core.Leave(func(err error) { left = err }) })
+		w.until(time.Minute, "all is handed over", func() bool { return gone.core.Holds() == 0 })
+		for _, n := range w.nodes[:3] {
+			w.sever(gone, n)
+		}
+		l := w.leader(System)
+		l.event(func() { l.core.Change(registry.Command{Remove: &registry.Remove{ID: gone.id}}, func(error) {}) })
+		w.until(10*time.Second, "it is removed", func() bool { _, ok := l.core.registry.Removed(gone.id); return ok })
+		w.run(time.Second)
+		if gone.core == nil {
+			t.Fatal("it knew at once: this shows nothing")
+		}
+		if restarted {
+			w.kill(gone, nil)
+			w.start(gone, w.nodes[0])
+		}
+		w.heal()
+		w.run(10 * time.Second)
+		if gone.core != nil || !errors.Is(gone.ended, ErrLeft) || !restarted && left != nil {
+			t.Errorf("started again: %t: Leave ended with %v, the process with %v", restarted, left, gone.ended)
+		}
+	}
 }
 
 // Two clusters never merge, whoever dials whom.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/quorddb/quord/internal/core"
@@ -34,7 +35,9 @@ type Machine struct {
 	// diskLatency is how long a sync takes at most.
 	diskLatency time.Duration
 	// spent says that no process is to run here again with this directory: its node has left or was removed.
-	spent    bool
+	spent bool
+	// leaves says that its node was told to leave: it may learn that it has left only when it is started again.
+	leaves   bool
 	ended    error  // why the last process ended by itself
 	refused  string // what the last node that did not admit this one said
 	cutIn    int    // syncs until power goes in the midst of one; 0: never
@@ -99,7 +102,7 @@ func (m *Machine) wipe() {
 	seed := sha256.Sum256(label[:])
 	key := ed25519.NewKeyFromSeed(seed[:]).Public().(ed25519.PublicKey)
 	m.dir = directory{key: key, id: ident.NodeOf(key), disk: memstore.New()}
-	m.spent, m.refused = false, ""
+	m.spent, m.leaves, m.refused = false, false, ""
 	m.w.byID[m.dir.id] = m
 }
 
@@ -192,9 +195,22 @@ func (m *Machine) Start() {
 	p.begin()
 }
 
+// hasLeft reports whether the node was told to leave, and others know that it has.
+func (m *Machine) hasLeft() bool {
+	return m.leaves && slices.ContainsFunc(m.w.running(), func(o *Machine) bool {
+		reg := o.proc.core.Registry()
+		if o == m || reg == nil {
+			return false
+		}
+		_, gone := reg.Removed(m.dir.id)
+		return gone
+	})
+}
+
 func (m *Machine) cannotStart(err error) {
 	m.ended = err
-	if m.spent {
+	if m.spent || m.hasLeft() {
+		m.spent = true
 		m.w.tell("%s does not start: %v", m.Name(), err)
 		return
 	}

@@ -18,6 +18,7 @@ var memberFaults = []kind{
 			return
 		}
 		r.begin(f, "%s leaves", m.Name())
+		m.leaves = true
 		p := m.proc
 		p.post(func() { p.core.Leave(func(err error) { r.w.tell("%s has left: %v", m.Name(), orYes(err)) }) })
 	}},
