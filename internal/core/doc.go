@@ -16,11 +16,12 @@
 //
 // The parts, a file each: route (requests that this node took from clients, until they end), serve (requests on
 // tablets that this node leads), place (what a node knows of one tablet), members (who is there, and who is
-// reachable), join (how a node becomes a member, and leaves), replace (how one takes a dead one's place), acquaint (whom
-// the ring may have come apart from), balance (replicas follow the ring), transfer (snapshots), system (the registry as
-// a replicated machine), spread (the registry from node to node), relay (requests passed on for nodes that cannot reach a leader), witness (who sees whom),
-// inform (what a node tells about itself), room (a disk that fills up), mend and scrub (damaged replicas), gate (reads
-// on the goroutine of a client).
+// reachable), join (how a node becomes a member, and leaves), replace (how one takes a dead one's place), acquaint
+// (whom the ring may have come apart from), balance (replicas follow the ring), view (what the ring shows where a
+// tablet stands), transfer (snapshots), system (the registry as a replicated machine), spread (the registry from
+// node to node), relay (requests passed on for nodes that cannot reach a leader), witness (who sees whom), inform
+// (what a node tells about itself), room (a disk that fills up), mend and scrub (damaged replicas), gate (reads on
+// the goroutine of a client).
 //
 // Invariants: the ring's answers are hints, and nothing here takes them for who holds a tablet; that is what the
 // descriptors say. A request ends exactly once. Every queue and map has a bound, stated where it is filled.
