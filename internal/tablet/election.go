@@ -88,6 +88,10 @@ func (g *Group) Tick(now time.Duration, rank int, live func(ident.NodeID) bool) 
 		return e.beatAt
 	}
 	if !g.votes() {
+		// It cannot help to elect another, but it must not trust in one that may have removed it either.
+		if g.leader != 0 && !g.rest.resting && now >= max(e.lastHeard, g.rest.wokeAt, e.started)+t.Silence {
+			g.forgetLeader()
+		}
 		return now + t.Silence
 	}
 	if e.campaignAt == 0 {

@@ -389,3 +389,35 @@ func TestWhoGoesDoesNotDecideItsOwnEnd(t *testing.T) {
 		}
 	}
 }
+
+// A replica that was removed while it could not hear it, and that does not vote, asks whether it is still one when nobody
+// talks to it any more. It trusted in the last leader for ever, and its node refused each replica that was to take its place.
+func TestARemovedLearnerLetsGo(t *testing.T) {
+	w := grown(t, 11, 4, 3)
+	n := w.nodes[3]
+	w.targets = []int{0, 1, 3}
+	w.until("there is a learner that knows its leader", func() bool {
+		if n.group == nil || !n.group.Initialized() {
+			return false
+		}
+		_, ok := n.group.Leader()
+		return ok
+	})
+	if n.group.votes() {
+		t.Fatal("it votes already")
+	}
+	w.mute = true // what is sent to it gets lost, without an end of the connections
+	for i := range 3 {
+		w.cut[[2]int{i, 3}] = true
+	}
+	w.targets = []int{0, 1, 2}
+	w.until("it is dropped", w.settled)
+	w.pass(500 * time.Millisecond)
+	if n.group == nil {
+		t.Fatal("it has heard of it")
+	}
+	clear(w.cut)
+	w.until("its replica is destroyed", func() bool { return n.group == nil })
+	w.targets = []int{0, 1, 3}
+	w.until("its node holds the tablet again", w.settled)
+}
