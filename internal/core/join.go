@@ -49,13 +49,17 @@ func (c *Core) resume() error {
 	}
 	c.isNamed()
 	c.member.phase = phaseAdmitted
-	return c.enterRing(&self)
+	return c.enterRing(&self, false)
 }
 
-// enterRing makes the ring of a member, and lets it go into that of the others, or make it anew with them.
-func (c *Core) enterRing(self *registry.Member) error {
+// enterRing makes the ring of a member, and lets it go into that of the others, or make it anew with them. goesOn says that
+// there was one with others a moment ago.
+func (c *Core) enterRing(self *registry.Member, goesOn bool) error {
 	if err := c.makeRing(self); err != nil {
 		return err
+	}
+	if goesOn {
+		c.ring.Abstain(c.now.Mono)
 	}
 	if len(c.registry.Members()) == 1 {
 		if err := c.ring.Create(c.now.Mono); err != nil {

@@ -50,9 +50,10 @@ func (c *Core) tickSeat() {
 		return
 	}
 	c.tell(Info, "takes the place of a dead node on the ring", "tokens", len(self.Tokens))
+	goesOn := slices.ContainsFunc(c.ring.Known(), c.live)
 	c.ring.Leave(c.now.Mono)
 	c.takeRing()
-	if err := c.enterRing(&self); err != nil {
+	if err := c.enterRing(&self, goesOn); err != nil {
 		c.fail(err)
 		return
 	}

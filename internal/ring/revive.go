@@ -62,6 +62,12 @@ func (r *Ring) Revive(now time.Duration, members, doubtful []ident.NodeID) error
 	return nil
 }
 
+// Abstain says that there is a ring, or may be, although this node is in none: for the time of a promise it makes none, nor
+// helps to make one. To be called before Revive, by who has just left one to come back in another place.
+func (r *Ring) Abstain(now time.Duration) {
+	r.revive.promised, r.revive.until = ident.NodeID{}, now+r.promiseFor()
+}
+
 // Reviving reports whether this node waits for others to make the ring anew with it, or to find them in one.
 func (r *Ring) Reviving() bool { return r.revive.on && !r.inRing() }
 

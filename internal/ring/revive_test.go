@@ -197,3 +197,82 @@ func TestReviveGoesOnWithoutWhoHasLeft(t *testing.T) {
 	w.collect(self)
 	w.until(20*time.Second, "a ring of its own", w.settled)
 }
+
+// A node that leaves the ring to come back in another place does not help one that starts at the same time to make another
+// ring: two of three would, and the third goes on with the one that there is.
+func TestWhoChangesPlacesMakesNoRing(t *testing.T) {
+	cfg := LAN()
+	cfg.Successors, cfg.MaxSuccessors = 2, 8
+	for seed := range uint64(20) {
+		w := newWorld(t, cfg, seed)
+		all := []ident.NodeID{nodeID(1), nodeID(2), nodeID(3)}
+		tokens := map[ident.NodeID][]ID{}
+		for _, id := range all {
+			tokens[id] = []ID{w.randomID(), w.randomID(), w.randomID(), w.randomID()}
+			if err := w.node(id, tokens[id]...).Revive(w.now, all, nil); err != nil {
+				t.Fatal(err)
+			}
+			w.collect(id)
+		}
+		w.until(20*time.Second, "one ring", w.settled)
+		starts, moves := all[seed%3], all[(seed+1)%3]
+		w.kill(starts)
+		w.run(time.Second)
+		w.log = nil
+		w.rings[moves].Leave(w.now)
+		w.collect(moves)
+		w.kill(moves)
+		r := w.node(moves, w.randomID(), w.randomID(), w.randomID(), w.randomID())
+		r.Abstain(w.now)
+		if err := r.Revive(w.now, all, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.collect(moves)
+		if err := w.node(starts, tokens[starts]...).Revive(w.now, all, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.collect(starts)
+		w.until(20*time.Second, "one ring again", w.settled)
+		for _, line := range w.log {
+			if strings.Contains(line, Created.String()) {
+				t.Fatalf("seed %d: another ring was made: %s", seed, line)
+			}
+		}
+	}
+}
+
+// Nor does a node that joins for the first time: that it is in no ring says nothing about whether there is one.
+func TestWhoComesAnewMakesNoRing(t *testing.T) {
+	cfg := LAN()
+	cfg.Successors, cfg.MaxSuccessors = 2, 8
+	for seed := range uint64(20) {
+		w := newWorld(t, cfg, seed)
+		all := []ident.NodeID{nodeID(1), nodeID(2), nodeID(3)}
+		starts, stays, comes := all[seed%3], all[(seed+1)%3], all[(seed+2)%3]
+		tokens := map[ident.NodeID][]ID{}
+		for _, id := range []ident.NodeID{starts, stays} {
+			tokens[id] = []ID{w.randomID(), w.randomID(), w.randomID(), w.randomID()}
+			if err := w.node(id, tokens[id]...).Revive(w.now, []ident.NodeID{starts, stays}, nil); err != nil {
+				t.Fatal(err)
+			}
+			w.collect(id)
+		}
+		w.until(20*time.Second, "one ring", w.settled)
+		w.kill(starts)
+		w.log = nil
+		if err := w.node(comes, w.randomID(), w.randomID(), w.randomID()).Join(w.now, []ident.NodeID{starts, stays}); err != nil {
+			t.Fatal(err)
+		}
+		w.collect(comes)
+		if err := w.node(starts, tokens[starts]...).Revive(w.now, all, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.collect(starts)
+		w.until(20*time.Second, "one ring again", w.settled)
+		for _, line := range w.log {
+			if strings.Contains(line, Created.String()) {
+				t.Fatalf("seed %d: another ring was made: %s", seed, line)
+			}
+		}
+	}
+}
