@@ -161,6 +161,10 @@ func (c *Core) nodeLost(id ident.NodeID) {
 }
 
 func (c *Core) leaderLost(p *place, id ident.NodeID) {
+	if p.group != nil && p.group.Leading() && !p.group.Descriptor().Majority(func(r tablet.Replica) bool { return c.live(r.Node) }) {
+		p.group.Abandon() // what waits here may be had elsewhere, under the same number
+		return
+	}
 	if p.group != nil && p.group.NodeLost(c.now.Mono, id, c.rank(p.group)) {
 		c.alarms.set(p, c.now.Mono)
 		c.touch(p)

@@ -50,8 +50,15 @@ func (rs *relays) add(r *relay) bool {
 
 // passOn passes a request of another node on to the leader, and reports whether that is possible.
 func (c *Core) passOn(p *place, from ident.NodeID, m *wire.Request) bool {
+	if !m.PassOn {
+		return false
+	}
 	leader, _ := p.whereabouts()
-	if !m.PassOn || leader.IsZero() || leader == c.self || leader == from || !c.live(leader) {
+	if leader.IsZero() || leader == from {
+		c.inquire(p, from) // it will be asked again
+		return false
+	}
+	if leader == c.self || !c.live(leader) {
 		return false
 	}
 	c.router.nextID++
@@ -65,6 +72,18 @@ func (c *Core) passOn(p *place, from ident.NodeID, m *wire.Request) bool {
 		ID: r.id, Tablet: m.Tablet, Write: m.Write, For: from, Boot: m.Boot, Number: m.Number, Low: m.Low, Commands: m.Commands,
 	})
 	return true
+}
+
+// inquire asks the replicas of a tablet, all but one, who leads.
+func (c *Core) inquire(p *place, but ident.NodeID) {
+	if len(p.replicas) == 0 {
+		c.look(p)
+	}
+	for _, n := range p.replicas {
+		if n != but && n != c.self && c.live(n) {
+			c.out.Add(n, false, &wire.Who{Tablet: p.tablet})
+		}
+	}
 }
 
 // relayed takes a leader's answer back to the node that asked, and reports whether it was for one.

@@ -56,6 +56,42 @@ func TestOneBrokenLink(t *testing.T) {
 	}
 }
 
+// The nodes fall into two parts, and one node reaches both: what either part can decide is to be had through every node, also
+// through one that led it and does not know that it does so no more. That one would answer for as long as the cut lasts.
+func TestABridgeReachesBothParts(t *testing.T) {
+	for seed := range uint64(3 * *worlds) {
+		w := newRing(t, 700+seed, 6)
+		these, bridge, those := w.nodes[:2], w.nodes[2], w.nodes[3:]
+		for _, a := range these {
+			for _, b := range those {
+				w.sever(a, b)
+			}
+		}
+		w.run(6 * time.Second)
+		led := 0
+		for tab := range uint32(worldTablets) {
+			for _, n := range []*node{bridge, these[0], these[1], those[0], those[1], those[2]} {
+				if g := n.core.places[tab].group; g != nil && g.Leading() && w.leader(tab) != n {
+					led++
+				}
+				for range 2 {
+					w.must(n, "SET", key(tab), "v")
+					begun := w.now
+					w.must(n, "GET", key(tab))
+					if took := w.now - begun; took > 200*time.Millisecond {
+						t.Errorf("seed %d: node %d needs %v for tablet %d", seed, n.index, took, tab)
+					}
+				}
+			}
+		}
+		if led == 0 {
+			t.Errorf("seed %d: nobody leads who was replaced: this shows little", seed)
+		}
+		w.heal()
+		w.settled(time.Minute)
+	}
+}
+
 // The leader dies while requests go around a broken link to it: the node in between says so at once, and they end as
 // soon as another leads, each increment done once.
 func TestLeaderDiesBehindABrokenLink(t *testing.T) {

@@ -70,6 +70,7 @@ type pending struct {
 	ended    bool
 	maybe    bool // an attempt may have been proposed
 	down     bool // the last refusal was for want of a majority
+	aside    bool // this node leads without a majority: others are asked next, for another may lead them
 }
 
 // Submit takes requests of clients. Each ends within the request timeout.
@@ -149,8 +150,9 @@ func (q *pending) encode() bool {
 
 // try asks the node that should know.
 func (c *Core) try(q *pending) {
-	q.passing = false
-	if g := q.place.group; g != nil && g.Leading() {
+	aside := q.aside
+	q.passing, q.aside = false, false
+	if g := q.place.group; g != nil && g.Leading() && !aside {
 		q.asked = c.self
 		c.asked(q)
 		if s := c.serve(q.place, q.req.Write, c.origin(q), q.req.Commands, q); s != 0 {
@@ -163,6 +165,7 @@ func (c *Core) try(q *pending) {
 		c.later(q)
 		return
 	}
+	q.passing = q.passing || aside
 	if !q.encode() {
 		return
 	}
@@ -298,7 +301,9 @@ func (c *Core) refused(q *pending, s wire.Status, leader ident.NodeID, epoch uin
 		return
 	}
 	q.down = s == wire.NoMajority
-	if s == wire.NotLeader && asked != c.self {
+	q.aside = q.down && asked == c.self
+	// Who leads without a majority may have been replaced by one who has it.
+	if (s == wire.NotLeader || s == wire.NoMajority) && asked != c.self {
 		if q.place.leader == asked {
 			q.place.leader = ident.NodeID{}
 		}
