@@ -42,6 +42,14 @@ type glance struct {
 	walk  []ring.Token
 	shown []ident.NodeID
 	known bool
+	// No token of the walk, nor one that the ring may have given up, lies between the point that was looked at and first.
+	point, first ring.ID
+}
+
+// serves reports whether the targets are those of a point as well, from which the ring shows walk.
+func (g *glance) serves(point ring.ID, walk []ring.Token) bool {
+	between := point == g.point || g.point != g.first && ring.Within(g.point, point, g.first)
+	return g.known && between && slices.Equal(g.walk, walk)
 }
 
 func cellOf(point ring.ID) int { return int(point[0]) * cells >> 8 }
@@ -85,23 +93,26 @@ func holdNodes(tokens []ring.Token, n int) bool {
 
 // shows reports whether the ring, at a tablet's point, wants the targets that the registry has for it.
 func (c *Core) shows(p *place, wished []ident.NodeID) bool {
-	walk := c.walk(c.point(p.tablet), len(wished))
+	point, n := c.point(p.tablet), len(wished)
+	walk := c.walk(point, n)
 	if walk == nil {
 		return false
 	}
-	b, n := &c.balance, len(wished)
-	if g := &b.view.glance; !g.known || len(b.silent) > 0 || !slices.Equal(g.walk, walk) {
-		g.known, g.walk, g.shown = true, append(g.walk[:0], walk...), c.shown(p, walk, n)
+	g := &c.balance.view.glance
+	if !g.serves(point, walk) {
+		g.known, g.walk, g.point = true, append(g.walk[:0], walk...), point
+		g.shown, g.first = c.shown(point, walk, n)
 	}
-	shown := b.view.glance.shown
+	shown := g.shown
 	if len(shown) < n { // what it shows here is too short, or too many of it do not count
 		return !slices.ContainsFunc(shown, func(id ident.NodeID) bool { return !slices.Contains(wished, id) })
 	}
 	return slices.Equal(shown, wished)
 }
 
-// shown returns the first n targets that a walk shows, with the tokens put in that the ring may have given up.
-func (c *Core) shown(p *place, walk []ring.Token, n int) []ident.NodeID {
+// shown returns the first n targets that a walk from a point on shows, with the tokens put in that the ring may have given
+// up, and where the first token of all stands.
+func (c *Core) shown(point ring.ID, walk []ring.Token, n int) (targets []ident.NodeID, first ring.ID) {
 	tokens := c.balance.view.scratch[:0]
 	for _, t := range walk {
 		if m, ok := c.registry.Member(t.Node); ok && c.counts(&m) {
@@ -110,9 +121,12 @@ func (c *Core) shown(p *place, walk []ring.Token, n int) []ident.NodeID {
 	}
 	tokens = append(tokens, c.balance.silent...)
 	c.balance.view.scratch = tokens
-	sortFrom(tokens, c.point(p.tablet))
+	sortFrom(tokens, point)
 	tokens = slices.CompactFunc(tokens, func(a, b ring.Token) bool { return a.ID == b.ID })
-	return placement.FirstOf(tokens, n, c.registry.Zone)
+	if first = point; len(tokens) > 0 {
+		first = tokens[0].ID
+	}
+	return placement.FirstOf(tokens, n, c.registry.Zone), first
 }
 
 // sortFrom sorts tokens clockwise from a point.
