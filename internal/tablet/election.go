@@ -20,6 +20,9 @@ type election struct {
 	campaignAt time.Duration // 0: no campaign is due
 	campaigns  int           // of this replica since it last knew a leader
 	beatAt     time.Duration // a leader's next heartbeat
+	// yields is until when this replica leaves a campaign to one before it in line, yieldTo.
+	yields  time.Duration
+	yieldTo uint64
 }
 
 func (e *election) start(now time.Duration) { e.started = now }
@@ -42,6 +45,27 @@ func (e *election) patience(g *Group) time.Duration {
 		return d + g.jitter(t.Stagger)
 	}
 	return d + g.jitter(d)
+}
+
+// yield leaves the campaign to a replica that asks for a pre-vote, if it stands before this one in line and can win: two
+// that campaign at a time both become candidates, and neither gets the other's vote.
+func (e *election) yield(g *Group, now time.Duration, m *pb.Message) {
+	last, err := g.log.Term(g.log.last)
+	if err != nil || m.GetLogTerm() < last || m.GetLogTerm() == last && m.GetIndex() < g.log.last {
+		return
+	}
+	for _, r := range g.head.descriptor.Voters() {
+		switch r.ID {
+		case g.replica:
+			return
+		case m.GetFrom():
+			e.yields, e.yieldTo = now+e.patience(g), r.ID
+			if e.campaignAt != 0 {
+				e.campaignAt = max(e.campaignAt, e.yields)
+			}
+			return
+		}
+	}
 }
 
 // forbids reports whether a request for a vote must be ignored: the leader that this replica heard from may count
@@ -161,8 +185,15 @@ func (g *Group) jitter(d time.Duration) time.Duration {
 }
 
 // NodeLost says that the connection to a node has ended, or that it came back as another process: if it led this
-// group, a campaign is due. It reports whether that is so.
+// group, or was about to, a campaign is due. It reports whether that is so.
 func (g *Group) NodeLost(now time.Duration, node ident.NodeID, rank int) bool {
+	if e := &g.elect; now < e.yields && e.campaignAt != 0 {
+		if n, ok := g.node(e.yieldTo); ok && n == node {
+			e.yields = 0
+			e.schedule(g, now, rank)
+			return true
+		}
+	}
 	// What the library knows of its leader may be newer than what the last turn saw.
 	if l, ok := g.node(g.raft.BasicStatus().Lead); !ok || l != node || g.leading {
 		return false
@@ -215,8 +246,8 @@ func (g *Group) observe(now time.Duration, rd *raft.Ready) {
 		}
 		g.lease.begin()
 		g.term = hs.GetTerm()
-		if vote := hs.GetVote(); vote != 0 && vote != g.replica && g.elect.campaignAt != 0 {
-			g.elect.campaignAt = max(g.elect.campaignAt, now+g.elect.patience(g)) // time to win for whom it voted for
+		if hs.GetVote() != 0 && g.elect.campaignAt != 0 {
+			g.elect.campaignAt = max(g.elect.campaignAt, now+g.elect.patience(g)) // time to win for whom it voted for, itself or another
 		}
 	}
 	soft := rd.SoftState

@@ -410,6 +410,13 @@ func (g *Group) Step(now time.Duration, from ident.NodeID, encoded []byte) error
 			g.Wake(now) // whoever wants to lead has not heard of the leader
 			return nil
 		}
+		if m.GetType() == pb.MsgPreVote {
+			g.elect.yield(g, now, &m.Message)
+		}
+	case pb.MsgPreVoteResp:
+		if now < g.elect.yields {
+			return nil
+		}
 	case pb.MsgApp, pb.MsgHeartbeat:
 		if m.GetTerm() >= g.term {
 			g.elect.heard(now)
