@@ -57,7 +57,9 @@ func (s Step) Moves() bool { return s != Settled && s != Waiting && s != Stuck }
 //
 // The rules: a new replica is a learner until it has caught up. One joint change moves at most as many replicas as
 // were added. A group does not rest at two voters where three targets live: from one replica, two learners catch
-// up and become voters together. The leader does not remove itself: it hands over first.
+// up and become voters together. The leader does not remove itself: it hands over first. Nothing is changed while a
+// majority is out of reach, of those that are or of those that would be: what is proposed then is decided later, when
+// it may be wrong.
 func (g *Group) Plan(now time.Duration, targets []ident.NodeID, live, able func(ident.NodeID) bool, add int) (Step, string) {
 	d := &g.head.descriptor
 	if !g.Serving() || len(targets) == 0 {
@@ -70,6 +72,9 @@ func (g *Group) Plan(now time.Duration, targets []ident.NodeID, live, able func(
 		return Underway, "a change of the replicas is proposed"
 	}
 	g.proposedEpoch, g.proposedAt = 0, now // what was proposed has been applied, or is lost and awaited no longer
+	if !d.Majority(func(r Replica) bool { return live(r.Node) }) {
+		return Stuck, "a majority of the replicas is out of reach"
+	}
 	if g.hurt.err != nil {
 		if step, why, ok := g.planHurt(now); ok {
 			return step, why
@@ -154,7 +159,7 @@ func (g *Group) promote(
 	if len(ready) == 0 && len(out) == 0 {
 		return 0, "", false
 	}
-	step, why := g.change(func(next *Descriptor) {
+	transition := func(next *Descriptor) {
 		for i := range next.Replicas {
 			r := &next.Replicas[i]
 			if slices.ContainsFunc(ready, func(x Replica) bool { return x.ID == r.ID }) {
@@ -165,7 +170,13 @@ func (g *Group) promote(
 			}
 		}
 		next.Joint = true
-	}, fmt.Sprintf("%d in, %d out", len(ready), len(out)))
+	}
+	// A transition cannot be taken back: without a majority of those who stay it would never end.
+	next := g.head.descriptor.Clone()
+	if transition(&next); !next.Majority(func(r Replica) bool { return live(r.Node) }) {
+		return Stuck, "too few of the replicas that would stay can be reached", true
+	}
+	step, why := g.change(transition, fmt.Sprintf("%d in, %d out", len(ready), len(out)))
 	return step, why, true
 }
 

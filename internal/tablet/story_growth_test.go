@@ -2,10 +2,12 @@ package tablet
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
 
+	"github.com/quorddb/quord/internal/ident"
 	"github.com/quorddb/quord/internal/request"
 	pb "go.etcd.io/raft/v3/raftpb"
 )
@@ -420,4 +422,32 @@ func TestARemovedLearnerLetsGo(t *testing.T) {
 	w.until("its replica is destroyed", func() bool { return n.group == nil })
 	w.targets = []int{0, 1, 3}
 	w.until("its node holds the tablet again", w.settled)
+}
+
+// Nothing is proposed that only those out of reach could decide, or that would leave too few who can be reached: it would be
+// decided when they are back, when it is wrong, and a transition has no way back.
+func TestNoChangeWithoutAMajority(t *testing.T) {
+	for _, c := range []struct {
+		what    string
+		targets []int
+		live    []int
+	}{
+		{"the leader is alone", []int{0}, []int{0}},
+		{"the leader is alone with a new node", []int{0, 3}, []int{0, 3}},
+		{"one of the two that would stay is gone", []int{0, 1}, []int{0, 2}},
+	} {
+		w := grown(t, 12, 4, 3)
+		w.targets = nil
+		g := w.nodes[0].group
+		var targets []ident.NodeID
+		for _, i := range c.targets {
+			targets = append(targets, nodeID(i))
+		}
+		live := func(n ident.NodeID) bool {
+			return slices.ContainsFunc(c.live, func(i int) bool { return nodeID(i) == n })
+		}
+		if step, why := g.Plan(w.nodes[0].mono(), targets, live, live, 8); step != Stuck || g.proposed > 0 || g.proposedEpoch > 0 {
+			t.Errorf("%s: %s: %s", c.what, step, why)
+		}
+	}
 }
