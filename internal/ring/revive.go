@@ -77,8 +77,8 @@ func (r *Ring) promiseFor() time.Duration { return 3 * r.cfg.StabilizeEvery }
 // grant answers a reviving node that asks whether it may make the ring.
 func (r *Ring) grant(candidate ident.NodeID) bool {
 	v := &r.revive
-	if r.inRing() {
-		return false
+	if r.inRing() || !r.active() {
+		return false // who has left, and does not want to be in one, knows nothing of whether there is a ring
 	}
 	if v.rivalUntil <= r.now || candidate.Compare(v.rival) <= 0 {
 		v.rival, v.rivalUntil = candidate, r.now+r.promiseFor()

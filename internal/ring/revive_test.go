@@ -241,6 +241,41 @@ func TestWhoChangesPlacesMakesNoRing(t *testing.T) {
 	}
 }
 
+// Nor does a node that has left for good, and is still there.
+func TestWhoHasLeftMakesNoRing(t *testing.T) {
+	cfg := LAN()
+	cfg.Successors, cfg.MaxSuccessors = 2, 8
+	for seed := range uint64(20) {
+		w := newWorld(t, cfg, seed)
+		all := []ident.NodeID{nodeID(1), nodeID(2), nodeID(3)}
+		tokens := map[ident.NodeID][]ID{}
+		for _, id := range all {
+			tokens[id] = []ID{w.randomID(), w.randomID(), w.randomID(), w.randomID()}
+			if err := w.node(id, tokens[id]...).Revive(w.now, all, nil); err != nil {
+				t.Fatal(err)
+			}
+			w.collect(id)
+		}
+		w.until(20*time.Second, "one ring", w.settled)
+		starts, leaves := all[seed%3], all[(seed+1)%3]
+		w.kill(starts)
+		w.run(time.Second)
+		w.log = nil
+		w.rings[leaves].Leave(w.now)
+		w.collect(leaves)
+		if err := w.node(starts, tokens[starts]...).Revive(w.now, all, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.collect(starts)
+		w.run(10 * time.Second)
+		for _, line := range w.log {
+			if strings.Contains(line, Created.String()) {
+				t.Fatalf("seed %d: another ring was made: %s", seed, line)
+			}
+		}
+	}
+}
+
 // Nor does a node that joins for the first time: that it is in no ring says nothing about whether there is one.
 func TestWhoComesAnewMakesNoRing(t *testing.T) {
 	cfg := LAN()
