@@ -232,10 +232,11 @@ func (g *Group) forgetLeader() {
 	}
 }
 
-// votes reports whether this replica may campaign.
+// votes reports whether this replica may campaign. One on its way out must: it may be the only one that holds the end of the
+// log. It hands over then.
 func (g *Group) votes() bool {
 	r, ok := g.head.descriptor.Replica(g.replica)
-	return ok && (r.Role == Voter || r.Role == Incoming)
+	return ok && r.Role != Learner
 }
 
 // observe takes over what raft says about leadership after a step.

@@ -1,6 +1,7 @@
 package tablet
 
 import (
+	"flag"
 	"fmt"
 	"slices"
 	"strconv"
@@ -11,6 +12,8 @@ import (
 	"github.com/quorddb/quord/internal/request"
 	pb "go.etcd.io/raft/v3/raftpb"
 )
+
+var growths = flag.Int("growths", 40, "how many tablets grow and shrink through power cuts")
 
 // A tablet is born once, on one node, and can be read and written there at once: without this a new cluster never
 // serves its first request.
@@ -449,5 +452,67 @@ func TestNoChangeWithoutAMajority(t *testing.T) {
 		if step, why := g.Plan(w.nodes[0].mono(), targets, live, live, 8); step != Stuck || g.proposed > 0 || g.proposedEpoch > 0 {
 			t.Errorf("%s: %s: %s", c.what, step, why)
 		}
+	}
+}
+
+// A tablet grows from one replica to three and shrinks again, over and over, and nodes lose power at any moment of it, in the
+// midst of a write to the log too: what a lone replica wrote by itself the library reads, and the other way round. Each
+// increment that was acknowledged is there, once.
+func TestAloneAndTogetherThroughPowerCuts(t *testing.T) {
+	ackedAll, aloneAll := 0, 0
+	for seed := uint64(1); seed <= uint64(*growths); seed++ {
+		w := born(t, seed, 3)
+		w.targets = []int{0}
+		w.truncateAt(uint64(4 + w.rng.IntN(60)))
+		c := w.newClient(0)
+		acked, unknown, alone := 0, 0, 0
+		for range 30 {
+			if w.rng.IntN(3) == 0 {
+				w.targets = w.rng.Perm(3)[:1+w.rng.IntN(3)]
+			}
+			for range w.rng.IntN(8) {
+				switch o := c.do("INCR", key("n")); {
+				case o.failed == "":
+					acked++
+				case o.uncertain():
+					unknown++
+				}
+				for _, n := range w.nodes {
+					if n.group != nil && n.group.sole.on {
+						alone++
+					}
+				}
+			}
+			if w.rng.IntN(2) == 0 {
+				n := w.nodes[w.rng.IntN(3)]
+				w.after(time.Duration(w.rng.Int64N(int64(20*time.Millisecond))), n.crash)
+				w.after(time.Duration(30+w.rng.IntN(800))*time.Millisecond, n.restart)
+			}
+			w.pass(time.Duration(w.rng.Int64N(int64(time.Second))))
+		}
+		w.pass(time.Second)
+		for _, n := range w.nodes {
+			n.restart()
+		}
+		w.until("the replicas are the targets", w.settled)
+		var got int
+		for o := c.do("GET", key("n")); ; o = c.do("GET", key("n")) {
+			if o.failed != "" {
+				continue
+			}
+			if _, err := fmt.Sscanf(o.reply, "$%d\r\n%d\r\n", new(int), &got); err != nil && acked > 0 {
+				t.Fatalf("seed %d: %q: %v", seed, o.reply, err)
+			}
+			break
+		}
+		if got < acked || got > acked+unknown {
+			t.Errorf("seed %d: %d after %d increments, and %d of unknown outcome", seed, got, acked, unknown)
+		}
+		w.until("all hold the same", w.even)
+		w.mustAgree()
+		ackedAll, aloneAll = ackedAll+acked, aloneAll+alone
+	}
+	if n := *growths; ackedAll < 40*n || aloneAll < 10*n {
+		t.Errorf("%d increments in %d worlds, %d of them alone: this shows little", ackedAll, n, aloneAll)
 	}
 }

@@ -1,6 +1,7 @@
 package tablet
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -126,6 +127,13 @@ func (n *node) open(stored kv.Group) error {
 		return nil
 	}
 	g, err := Open(cfg, stored, n.mono())
+	if errors.Is(err, ErrRemoved) { // it crashed between learning of it and acting upon it
+		d, _, err := Stored(n.store, theTablet)
+		if err == nil {
+			n.write(Erase(theTablet, cfg.Machine, d.NextID-1))
+		}
+		return err
+	}
 	n.adopt(g)
 	return err
 }
