@@ -264,13 +264,14 @@ func inOrder(id ID, list []Token) bool {
 //
 // Departs from the paper: there a list has exactly r entries. Here a machine holds many tokens and dies as a
 // whole, so a list goes on until it reaches enough machines; any prefix of a list that skips no principal
-// skips none.
+// skips none. Where there is only one other machine, that means this one as well: its tokens are all that is left
+// when the other one dies.
 func (r *Ring) setList(m *member, head Token, rest []Token) {
 	want := max(r.others(r.cfg.DistinctNodes), r.distinct(head, rest))
 	list := append(r.scratch[:0], head)
-	distinct := r.countNew(list, 0)
+	distinct, own := r.countNew(list, 0), head.Node == r.self
 	for _, t := range rest {
-		if len(list) >= r.cfg.MaxSuccessors || len(list) >= r.cfg.Successors && distinct >= want {
+		if len(list) >= r.cfg.MaxSuccessors || len(list) >= r.cfg.Successors && distinct >= want && (own || want != 1) {
 			break
 		}
 		if t.ID == m.id || !Between(list[len(list)-1].ID, t.ID, m.id) {
@@ -278,6 +279,7 @@ func (r *Ring) setList(m *member, head Token, rest []Token) {
 		}
 		list = append(list, t)
 		distinct += r.countNew(list, len(list)-1)
+		own = own || t.Node == r.self
 	}
 	r.scratch = list
 	if distinct > 0 || want == 0 {
