@@ -358,9 +358,8 @@ func (c *Core) tickLeave() {
 	}
 	c.ring.Leave(c.now.Mono)
 	c.takeRing()
-	// Not by force: should this be heard late, when the node was called down and up and holds something again, it must
-	// not take effect.
-	c.call(registry.Command{Remove: &registry.Remove{ID: c.self}}, func(err error) {
+	// Should this be heard late, when the node was called down and holds something again, it must not take effect.
+	c.call(registry.Command{SetState: &registry.SetState{ID: c.self, State: registry.Removed, Boot: c.cfg.Boot}}, func(err error) {
 		if err != nil {
 			c.tell(Info, "waiting to be taken out of the registry", "because", err.Error())
 			return

@@ -133,12 +133,20 @@ func (r *Registry) setState(c *SetState, at int64) *Error {
 	if c.State < Joining || c.State > Removed {
 		return refuse(ErrInvalid, "state %d: want %d to %d", uint8(c.State), Joining, Removed)
 	}
-	if c.State == Removed {
-		return r.remove(c.ID, false, at)
+	if _, ok := r.Removed(c.ID); ok && c.State == Removed {
+		return nil
 	}
 	i, refusal := r.known(c.ID)
 	if refusal != nil {
 		return refusal
+	}
+	if c.State == Removed {
+		// So says the member itself, having handed over all that it held. Called down and back meanwhile it may hold
+		// something again.
+		if s := r.members[i].State; s != Leaving {
+			return refuse(ErrTransition, "node %s is %s: it has to be leaving before it has left", c.ID, s)
+		}
+		return r.remove(c.ID, false, at)
 	}
 	m := r.members[i]
 	if c.Boot != 0 {

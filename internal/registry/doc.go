@@ -20,7 +20,7 @@
 //
 //	joining -> up | leaving | down | removed    admitted, not yet part of the ring
 //	up      -> leaving | down | removed         removed only by Remove with Force: a node that is up should leave
-//	leaving -> up | down | removed              hands over what it holds; up when it gave that up
+//	leaving -> up | down | removed              hands over what it holds; up when it gave that up; removed by SetState when it has left
 //	down    -> up | joining | leaving | removed named silent; counts as a holder until Settings.ReplaceAfter is over
 //	removed -> nothing
 //
