@@ -72,10 +72,10 @@ func (c *Core) enterRing(self *registry.Member, goesOn bool) error {
 	return nil
 }
 
-// reviveAnew tells the ring, while it waits for others to make it anew, that the members have changed: it must not wait
+// tickRevive tells the ring, while it waits for others to make it anew, that the members have changed: it must not wait
 // for one that has left.
-func (c *Core) reviveAnew() {
-	if c.ring == nil || !c.ring.Reviving() || c.member.phase != phaseAdmitted && c.member.phase != phaseRing {
+func (c *Core) tickRevive() {
+	if c.ring == nil || c.member.revived == c.registry.Revision() || !c.ring.Reviving() {
 		return
 	}
 	if err := c.revive(); err != nil {
@@ -88,6 +88,7 @@ func (c *Core) reviveAnew() {
 // revive lets this node's tokens into the ring that they were in, or makes it anew with the other members. One that was
 // called down before this node stopped is not waited for; but it may have been called down wrongly, or be back by now.
 func (c *Core) revive() error {
+	c.member.revived = c.registry.Revision()
 	var members, doubtful []ident.NodeID
 	for _, m := range c.registry.Members() {
 		if m.State == registry.Down && m.ID != c.self {
@@ -127,8 +128,10 @@ func (c *Core) tickJoin() {
 			c.out.Add(m.seeds[c.rand.IntN(len(m.seeds))], false, wire.Ask{})
 		}
 	case phaseAdmitted:
+		c.tickRevive()
 		c.admit()
 	case phaseRing:
+		c.tickRevive()
 		if c.ringJoined() {
 			c.setUp()
 		}

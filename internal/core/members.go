@@ -39,6 +39,7 @@ type peer struct {
 // membership is what time demands of a member.
 type membership struct {
 	phase      phase
+	revived    uint64 // the registry's revision of which the ring was told whom to wait for, where it is made anew
 	pulseAt    time.Duration
 	watchAt    time.Duration
 	balanceAt  time.Duration
@@ -216,7 +217,6 @@ func (c *Core) adoptRegistry(reg *registry.Registry) {
 	if self, ok := reg.Member(c.self); ok {
 		c.isNamed()
 		c.member.state(c, self.State)
-		c.reviveAnew()
 	} else if c.wasRemoved(reg) {
 		left := false
 		if old != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/quorddb/quord/internal/registry"
 	"github.com/quorddb/quord/internal/request"
+	"github.com/quorddb/quord/internal/ring"
 )
 
 var worlds = flag.Int("worlds", 1, "how many seeds each story under load is told with")
@@ -362,6 +363,36 @@ func TestRemovedNodeEnds(t *testing.T) {
 		t.Errorf("the removed node ended with %v", gone.ended)
 	}
 	w.settled(10 * time.Second)
+}
+
+// Of two nodes one leaves, and the other one starts again in the midst of that: the first of its tokens has just come into the
+// ring of the one that goes, and stands alone when that is gone. It makes a ring of its own, as nobody else is left.
+func TestWhoStaysStartsAgainWhileTheOtherLeaves(t *testing.T) {
+	for seed := range uint64(5) {
+		w := newRing(t, 760+seed, 2)
+		stays, gone := w.nodes[0], w.nodes[1]
+		w.kill(stays, nil)
+		w.run(3 * time.Second)
+		w.start(stays, gone)
+		inRing := func() (n int) {
+			s, _ := stays.core.RingState()
+			for _, token := range s.Tokens {
+				if token.Phase == ring.Member {
+					n++
+				}
+			}
+			return n
+		}
+		w.until(time.Minute, "one token is in the ring", func() bool { return inRing() == 1 })
+		alone := stays.core.Registry().Clone()
+		if res := alone.Apply(registry.Command{Remove: &registry.Remove{ID: gone.id, Force: true}}, epoch); res.Err() != nil {
+			t.Fatal(res.Err())
+		}
+		stays.event(func() { stays.core.adoptRegistry(alone) })
+		w.kill(gone, nil)
+		s, _ := stays.core.RingState()
+		w.until(time.Minute, "a ring of its own", func() bool { return inRing() == len(s.Tokens) })
+	}
 }
 
 // A node that was cut off when its leave took effect learns it when it is back: who asked it to leave waits for that.
