@@ -218,7 +218,7 @@ func (w *World) dispensable(m *Machine) bool {
 		d := l.proc.core.Replica(t).Descriptor()
 		kept := 0
 		for _, r := range d.Voters() {
-			if o := w.byID[r.Node]; o != nil && o != m && !o.spent {
+			if o := w.byID[r.Node]; o != nil && o != m && !o.spent && o.dir.id == r.Node {
 				kept++
 			}
 		}
