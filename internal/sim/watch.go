@@ -87,7 +87,10 @@ func (j *watch) began(p *Process) {
 	j.look(p)
 }
 
-func (j *watch) ended(p *Process) { delete(j.seen, p) }
+func (j *watch) ended(p *Process) {
+	delete(j.seen, p)
+	delete(j.w.ring.places, p)
+}
 
 // look judges what a turn has changed.
 func (j *watch) look(p *Process) {

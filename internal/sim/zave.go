@@ -16,14 +16,15 @@ type ringWatch struct {
 	w       *World
 	assumed bool
 	checks  int           // how often the invariant was found to hold
-	death   time.Duration // when a process ended last
+	death   time.Duration // when a process ended last, or a node left its places for others
+	places  map[*Process]ring.ID
 }
 
 // ringEvery is how often the ring is looked at, beside when a process ends.
 const ringEvery = 250 * time.Millisecond
 
 func (j *ringWatch) init(w *World) {
-	j.w = w
+	j.w, j.places = w, map[*Process]ring.ID{}
 	var again func()
 	again = func() {
 		j.look()
@@ -38,6 +39,7 @@ func (j *ringWatch) disturbed() { j.assumed = false }
 // died says that a process has ended. If what is left is no ring that her assumption allows, it was too much at once;
 // but the first death in a while never is.
 func (j *ringWatch) died() {
+	j.moved()
 	alone := j.w.now >= j.death+mendTime
 	j.death = j.w.now
 	if !j.assumed {
@@ -78,7 +80,23 @@ func inRing(p *Process) bool {
 	return ok && !slices.ContainsFunc(s.Tokens, func(t ring.TokenState) bool { return t.Phase != ring.Member })
 }
 
+// moved notices who has taken other places on the ring: those that it had before are gone at once, as at a death.
+func (j *ringWatch) moved() {
+	for _, m := range j.w.machines {
+		if m.proc == nil {
+			continue
+		}
+		if s, ok := m.proc.core.RingState(); ok {
+			if old, seen := j.places[m.proc]; seen && old != s.Tokens[0].ID {
+				j.death = j.w.now
+			}
+			j.places[m.proc] = s.Tokens[0].ID
+		}
+	}
+}
+
 func (j *ringWatch) look() {
+	j.moved()
 	n := &j.w.network
 	if n.troubled() || j.mostOutside() {
 		j.assumed = false
