@@ -403,3 +403,31 @@ func TestALeaderThatIsBackAtOnceIsKnown(t *testing.T) {
 		t.Errorf("after 40 writes the follower knows no leader: %v", n)
 	}
 }
+
+// A follower is told to lead while its turn waits for the disk, and has applied and truncated what the library does not know
+// to be applied yet. The library looks at those entries, and would end the process where they are gone.
+func TestALeaderIsMadeInTheMidstOfATurn(t *testing.T) {
+	w := grown(t, 1, 3, 3)
+	w.pass(3 * time.Second)
+	leader, n := w.nodes[0].group, w.nodes[1]
+	g := n.group
+	g.truncateAt = 1
+	from, to, term, last, next, logTerm := leader.Replica(), g.Replica(), g.Term(), g.log.last, g.log.last+1, g.Term()
+	turn := Turn{Out: (*nodeOutbox)(n), Now: n.mono()}
+	step := func(m *pb.Message) {
+		m.From, m.To, m.Term = &from, &to, &term
+		if err := g.Step(n.mono(), w.nodes[0].id, appendMessage(nil, m, beside{})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	app, now := pb.MsgApp, pb.MsgTimeoutNow
+	step(&pb.Message{Type: &app, Index: &last, LogTerm: &logTerm, Commit: &next, Entries: []*pb.Entry{newEntry(next, term, pb.EntryNormal, nil)}})
+	if err := g.Ready(&turn); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := turn.Apply(); err != nil || g.Applied() != next {
+		t.Fatalf("applied up to %d, want %d: %v", g.Applied(), next, err)
+	}
+	step(&pb.Message{Type: &now})
+	turn.Persisted()
+}
