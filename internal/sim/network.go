@@ -111,7 +111,8 @@ func (n *network) shake(a, b *Process) {
 	if a.m.index > b.m.index {
 		a, b = b, a
 	}
-	n.links[pair(a.m, b.m)] = &link{ends: [2]*Process{a, b}, open: true, since: n.w.now}
+	l := &link{ends: [2]*Process{a, b}, open: true, since: n.w.now}
+	n.links[pair(a.m, b.m)] = l
 	n.w.note('C', a.m.index, b.m.index, nil)
 	up := func(me, other *Process) {
 		id, boot, begun, in, wall := other.m.dir.id, other.boot, other.core.Begun(), !other.core.Cluster().IsZero(), other.m.now().Wall
@@ -119,6 +120,9 @@ func (n *network) shake(a, b *Process) {
 	}
 	up(a, b)
 	up(b, a)
+	if a.m.proc != a || b.m.proc != b {
+		n.hangUp(l, minLatency, minLatency) // one has ended of what it was told, as where its disk refuses to keep it
+	}
 }
 
 // hangUp closes a connection; each side notices after its time, and only when both have can there be another one.
