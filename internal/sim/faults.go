@@ -216,11 +216,11 @@ func (r *run) stop(m *Machine, away time.Duration) {
 		}
 		left := 0
 		p.post(func() { left = p.core.HandOver() })
-		if m.proc == p && left > 0 && r.w.now < until {
+		if m.proc == p && (p.paused || left > 0 && r.w.now < until) { // one that is paused ends when it wakes
 			r.w.after(20*ms, again)
 			return
 		}
-		if m.proc == p && !p.paused {
+		if m.proc == p {
 			m.ends(nil)
 		}
 		r.finally(away, func() { r.restart(m) })
