@@ -92,20 +92,8 @@ func TestReviveJoinsTheRingThatIs(t *testing.T) {
 // A node that is back before the others have noticed that it was gone is still named by their lists, so what it asks them
 // leads back to itself. Its own word must not count as another node's leave to make a ring: it would stand in one alone.
 func TestReviveDoesNotAskItself(t *testing.T) {
-	cfg := LAN()
-	cfg.Successors, cfg.MaxSuccessors = 2, 8
 	for seed := range uint64(20) {
-		w := newWorld(t, cfg, seed)
-		all := []ident.NodeID{nodeID(1), nodeID(2), nodeID(3)}
-		tokens := map[ident.NodeID][]ID{}
-		for _, id := range all {
-			tokens[id] = []ID{w.randomID(), w.randomID(), w.randomID(), w.randomID()}
-			if err := w.node(id, tokens[id]...).Revive(w.now, all, nil); err != nil {
-				t.Fatal(err)
-			}
-			w.collect(id)
-		}
-		w.until(20*time.Second, "one ring", w.settled)
+		w, all, tokens := threeRevived(t, seed)
 		w.log = nil
 		back := all[seed%3]
 		w.kill(back)
@@ -125,20 +113,8 @@ func TestReviveDoesNotAskItself(t *testing.T) {
 // A node whose registry calls all others down, wrongly or no more rightly, goes back into the ring that they are in: what
 // it remembers is old. In a ring of its own it would answer for the whole cluster until the two had merged.
 func TestReviveAsksThoseCalledDown(t *testing.T) {
-	cfg := LAN()
-	cfg.Successors, cfg.MaxSuccessors = 2, 8
 	for seed := range uint64(20) {
-		w := newWorld(t, cfg, seed)
-		all := []ident.NodeID{nodeID(1), nodeID(2), nodeID(3)}
-		tokens := map[ident.NodeID][]ID{}
-		for _, id := range all {
-			tokens[id] = []ID{w.randomID(), w.randomID(), w.randomID(), w.randomID()}
-			if err := w.node(id, tokens[id]...).Revive(w.now, all, nil); err != nil {
-				t.Fatal(err)
-			}
-			w.collect(id)
-		}
-		w.until(20*time.Second, "one ring", w.settled)
+		w, all, tokens := threeRevived(t, seed)
 		back := all[seed%3]
 		w.kill(back)
 		w.run(time.Duration(w.rng.Int64N(int64(5 * time.Second))))
@@ -198,23 +174,29 @@ func TestReviveGoesOnWithoutWhoHasLeft(t *testing.T) {
 	w.until(20*time.Second, "a ring of its own", w.settled)
 }
 
+// threeRevived returns a world in which three nodes of four tokens have made their ring anew.
+func threeRevived(t *testing.T, seed uint64) (w *world, all []ident.NodeID, tokens map[ident.NodeID][]ID) {
+	t.Helper()
+	cfg := LAN()
+	cfg.Successors, cfg.MaxSuccessors = 2, 8
+	w = newWorld(t, cfg, seed)
+	all, tokens = []ident.NodeID{nodeID(1), nodeID(2), nodeID(3)}, map[ident.NodeID][]ID{}
+	for _, id := range all {
+		tokens[id] = []ID{w.randomID(), w.randomID(), w.randomID(), w.randomID()}
+		if err := w.node(id, tokens[id]...).Revive(w.now, all, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.collect(id)
+	}
+	w.until(20*time.Second, "one ring", w.settled)
+	return w, all, tokens
+}
+
 // A node that leaves the ring to come back in another place does not help one that starts at the same time to make another
 // ring: two of three would, and the third goes on with the one that there is.
 func TestWhoChangesPlacesMakesNoRing(t *testing.T) {
-	cfg := LAN()
-	cfg.Successors, cfg.MaxSuccessors = 2, 8
 	for seed := range uint64(20) {
-		w := newWorld(t, cfg, seed)
-		all := []ident.NodeID{nodeID(1), nodeID(2), nodeID(3)}
-		tokens := map[ident.NodeID][]ID{}
-		for _, id := range all {
-			tokens[id] = []ID{w.randomID(), w.randomID(), w.randomID(), w.randomID()}
-			if err := w.node(id, tokens[id]...).Revive(w.now, all, nil); err != nil {
-				t.Fatal(err)
-			}
-			w.collect(id)
-		}
-		w.until(20*time.Second, "one ring", w.settled)
+		w, all, tokens := threeRevived(t, seed)
 		starts, moves := all[seed%3], all[(seed+1)%3]
 		w.kill(starts)
 		w.run(time.Second)
@@ -243,20 +225,8 @@ func TestWhoChangesPlacesMakesNoRing(t *testing.T) {
 
 // Nor does a node that has left for good, and is still there.
 func TestWhoHasLeftMakesNoRing(t *testing.T) {
-	cfg := LAN()
-	cfg.Successors, cfg.MaxSuccessors = 2, 8
 	for seed := range uint64(20) {
-		w := newWorld(t, cfg, seed)
-		all := []ident.NodeID{nodeID(1), nodeID(2), nodeID(3)}
-		tokens := map[ident.NodeID][]ID{}
-		for _, id := range all {
-			tokens[id] = []ID{w.randomID(), w.randomID(), w.randomID(), w.randomID()}
-			if err := w.node(id, tokens[id]...).Revive(w.now, all, nil); err != nil {
-				t.Fatal(err)
-			}
-			w.collect(id)
-		}
-		w.until(20*time.Second, "one ring", w.settled)
+		w, all, tokens := threeRevived(t, seed)
 		starts, leaves := all[seed%3], all[(seed+1)%3]
 		w.kill(starts)
 		w.run(time.Second)
