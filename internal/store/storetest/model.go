@@ -171,7 +171,7 @@ func testModel(t *testing.T, open func(t testing.TB) Harness) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := &world{h: open(t)}
 		defer w.h.Close()
-		defer w.closeAll()
+		defer w.closeAll(rt)
 		w.durable(newModel())
 		rt.Repeat(map[string]func(*rapid.T){
 			"apply":  w.apply,
@@ -194,12 +194,12 @@ func testModel(t *testing.T, open func(t testing.TB) Harness) {
 				}
 			},
 			"crash": func(rt *rapid.T) {
-				w.closeAll()
+				w.closeAll(rt)
 				w.h.Crash(t)
 				w.crashed(rt)
 			},
 			"reopen": func(rt *rapid.T) {
-				w.closeAll()
+				w.closeAll(rt)
 				w.h.Reopen(t)
 				w.durable(w.now)
 				w.check(rt)
@@ -209,9 +209,11 @@ func testModel(t *testing.T, open func(t testing.TB) Harness) {
 	})
 }
 
-func (w *world) closeAll() {
+func (w *world) closeAll(rt *rapid.T) {
 	for _, p := range w.snapshots {
-		_ = p.snap.Close()
+		if err := p.snap.Close(); err != nil {
+			rt.Errorf("close a snapshot: %v", err)
+		}
 	}
 	w.snapshots = nil
 }
