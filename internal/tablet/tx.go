@@ -113,6 +113,9 @@ func (t *Tx) add(op kv.Op) {
 func (t *Tx) mark() int { return len(t.ops) }
 
 func (t *Tx) back(mark int) {
+	for _, op := range t.ops[mark:] {
+		t.bytes -= len(op.Key) + len(op.Value)
+	}
 	t.ops, t.index, t.err = t.ops[:mark], nil, nil // a later change makes the index anew
 }
 
