@@ -14,6 +14,8 @@
 // is the first wave, and so on. A read is offered to Backend.TryRead, which may answer it on the spot; all that is left
 // of a wave goes into one Backend.Submit, and the session waits once for all of it. Then the replies are put into the
 // order of the commands and written at once.
+// A request may end with the answers to its first commands only, where those are long or changed much; the session asks for
+// the others before the tablet's next run, or, when it holds many replies already, once those have been written.
 //
 // A command about the whole keyspace (DBSIZE, SCAN, KEYS, FLUSHALL) and every other one that the Cluster carries out
 // waits for what came before it in the pipeline and is done before what follows.
