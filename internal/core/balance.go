@@ -45,7 +45,8 @@ func (p *place) moving() bool {
 	case tablet.Adding, tablet.Catching, tablet.Changing, tablet.Waiting, tablet.Stuck:
 		return true
 	}
-	return p.group.Descriptor().Joint
+	d := p.group.Descriptor()
+	return d.Joint || d.Parting()
 }
 
 // undecided reports whether they may be about to be: the ring or the registry have changed since they were compared
@@ -299,7 +300,7 @@ func (c *Core) systemTargets() []ident.NodeID {
 		if !c.counts(&m) || m.State == registry.Joining {
 			continue
 		}
-		if r, ok := c.system.group.Descriptor().Find(m.ID); ok && r.Role != tablet.Outgoing {
+		if r, ok := c.system.group.Descriptor().Find(m.ID); ok && r.Role != tablet.Outgoing && r.Role != tablet.Former {
 			if m.State == registry.Down && !c.live(m.ID) {
 				down = append(down, m.ID)
 			} else {

@@ -276,7 +276,7 @@ func (c *Core) lookAt(p *place) {
 	c.setGate(p)
 }
 
-// retire tells the nodes whose replicas the group has removed that they are: they may never hear it from the log.
+// retire tells the nodes whose replicas the group has removed that they are: the log does not reach them any more.
 func (c *Core) retire(p *place, d *tablet.Descriptor) {
 	for _, n := range p.replicas {
 		if _, stays := d.Find(n); !stays && n != c.self && c.live(n) {

@@ -70,6 +70,9 @@ func FuzzEntry(f *testing.F) {
 	e.kind = entryExpire
 	e.commands = []request.Command{words("a", "b")}
 	f.Add(appendEntry(nil, &e))
+	e.kind = entryDismiss
+	e.commands = []request.Command{words("\x00\x00\x00\x00\x00\x00\x00\x09")}
+	f.Add(appendEntry(nil, &e))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var e entry
 		var err error
@@ -212,7 +215,7 @@ func someMessages() []*pb.Message {
 
 func someDescriptor() Descriptor {
 	return Descriptor{Epoch: 9, NextID: 400, Replicas: []Replica{
-		{1, nodeID(1), Voter}, {2, nodeID(2), Learner}, {300, nodeID(3), Outgoing}, {301, nodeID(4), Incoming},
+		{1, nodeID(1), Voter}, {2, nodeID(2), Learner}, {300, nodeID(3), Outgoing}, {301, nodeID(4), Incoming}, {302, nodeID(5), Former},
 	}}
 }
 
@@ -284,7 +287,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 		rapid.Check(t, func(t *rapid.T) {
 			u := rapid.Uint64()
 			e := entry{
-				kind:   rapid.SampledFrom([]byte{entryCommands, entryExpire}).Draw(t, "kind"),
+				kind:   rapid.SampledFrom([]byte{entryCommands, entryExpire, entryDismiss}).Draw(t, "kind"),
 				origin: Origin{drawNode.Draw(t, "node"), u.Draw(t, "boot"), u.Draw(t, "number"), u.Draw(t, "low")},
 				time:   rapid.Int64().Draw(t, "time"), seed: u.Draw(t, "seed"), maxValue: u.Draw(t, "max"),
 			}

@@ -14,6 +14,9 @@ import (
 type Role uint8
 
 // The roles. In a joint configuration a replica may be on its way in or out; the numbers are on disk.
+//
+// A voter that is removed goes in two steps, for until those who stay know of the end of the transition they need its vote
+// to find out who decides. It is outgoing, then former, and destroyed when it is named no more.
 const (
 	// Learner receives the log and has no vote.
 	Learner Role = iota + 1
@@ -21,8 +24,11 @@ const (
 	Voter
 	// Incoming counts in the new half of a joint configuration only.
 	Incoming
-	// Outgoing counts in the old half of a joint configuration only, and leaves with it.
+	// Outgoing counts in the old half of a joint configuration only, and is former after it.
 	Outgoing
+	// Former counts no more, and answers those who do not know yet. It is named until a majority of the voters has on disk
+	// that it is former.
+	Former
 )
 
 // String returns the name of the role.
@@ -36,6 +42,8 @@ func (r Role) String() string {
 		return "incoming"
 	case Outgoing:
 		return "outgoing"
+	case Former:
+		return "former"
 	}
 	return "unknown"
 }
@@ -136,20 +144,32 @@ func (d *Descriptor) Clone() Descriptor {
 	return c
 }
 
-// settle returns the descriptor after the transition: those on their way in are voters, those on their way out
-// are gone.
+// settle returns the descriptor after the transition: those on their way in are voters, those on their way out are former.
 func (d *Descriptor) settle() Descriptor {
-	c := Descriptor{Epoch: d.Epoch + 1, NextID: d.NextID}
-	for _, r := range d.Replicas {
-		switch r.Role {
+	c := d.Clone()
+	c.Epoch, c.Joint = d.Epoch+1, false
+	for i := range c.Replicas {
+		switch r := &c.Replicas[i]; r.Role {
 		case Outgoing:
-			continue
+			r.Role = Former
 		case Incoming:
 			r.Role = Voter
 		}
-		c.Replicas = append(c.Replicas, r)
 	}
 	return c
+}
+
+// dismiss returns the descriptor without the former replicas.
+func (d *Descriptor) dismiss() Descriptor {
+	c := d.Clone()
+	c.Epoch = d.Epoch + 1
+	c.Replicas = slices.DeleteFunc(c.Replicas, func(r Replica) bool { return r.Role == Former })
+	return c
+}
+
+// Parting reports whether there are former replicas, which are about to be dismissed.
+func (d *Descriptor) Parting() bool {
+	return slices.ContainsFunc(d.Replicas, func(r Replica) bool { return r.Role == Former })
 }
 
 // String returns the descriptor as people read it: "epoch 3: 1@aabbccdd voter, 2@... learner".
@@ -199,7 +219,7 @@ func DecodeDescriptor(b []byte) (Descriptor, []byte, error) {
 		rep.ID = r.uvarint()
 		copy(rep.Node[:], r.bytes(ident.Size))
 		rep.Role = Role(r.byte())
-		if rep.Role < Learner || rep.Role > Outgoing || rep.ID <= last || rep.ID >= d.NextID {
+		if rep.Role < Learner || rep.Role > Former || rep.ID <= last || rep.ID >= d.NextID {
 			return Descriptor{}, nil, errDescriptor
 		}
 		last = rep.ID

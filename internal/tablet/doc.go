@@ -13,6 +13,7 @@
 //
 //   - Head and data are written together: the applied position never disagrees with the state.
 //   - Only an entry of the log changes the descriptor, and each change raises its epoch. Replica ids are never reused.
+//   - A voter that was removed is there, and votes, until a majority of those who stay has that on disk.
 //   - A message that promises something (an append, a vote) is late: it leaves after the sync.
 //   - Nothing is read before an entry of the leader's own term is applied, nor without a majority that follows: by a lease
 //     that it has granted, or by asking it.
@@ -31,12 +32,13 @@
 //
 // A log entry is (numbers uvarint unless said)
 //
-//	format (1 byte, 1)  kind (1 byte; 1: commands, 2: expiry)
+//	format (1 byte, 1)  kind (1 byte; 1: commands, 2: expiry, 3: dismissal)
 //	origin: node (16 bytes), boot, number, low
 //	time (8 bytes, milliseconds since 1970)  seed (8 bytes)  the most that a value may grow to
 //	number of commands; for each: number of arguments; for each: length, bytes
 //
-// and an expiry names its keys as the arguments of one command. A membership change is the library's ConfChangeV2 in
+// and an expiry names its keys as the arguments of one command. A dismissal names the epoch (8 bytes) of the descriptor whose
+// former replicas it drops, in the same way. A membership change is the library's ConfChangeV2 in
 // protobuf, with the new descriptor as its context; the end of a joint configuration carries none. Heads, descriptors,
 // chunks of snapshots and raft messages are described where they are encoded (head.go, descriptor.go, snapshot.go,
 // message.go); a damaged one is refused by its checksum or its shape.

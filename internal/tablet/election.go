@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/quorddb/quord/internal/ident"
-	"github.com/quorddb/quord/internal/kv"
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 )
@@ -106,7 +105,7 @@ func (g *Group) Tick(now time.Duration, rank int, live func(ident.NodeID) bool) 
 			if !g.raft.HasReady() {
 				g.lastBeat() // there is nobody to tell
 			}
-			g.leaveJoint()
+			g.endTransition(now)
 			e.beatAt = now + t.Heartbeat
 		}
 		return e.beatAt
@@ -144,31 +143,6 @@ func (g *Group) Tick(now time.Duration, rank int, live func(ident.NodeID) bool) 
 		e.campaignAt = now + e.patience(g) + time.Duration(rank)*t.Stagger
 	}
 	return max(e.campaignAt, now+t.Stagger)
-}
-
-// leaveJoint takes the next step out of a transition. The library is not left to do so by itself, for it would let a leader
-// that is to go decide its own removal: it ends with that, and if it is the only one that knows, those who stay wait for its
-// vote for ever. Such a leader hands over to one who stays.
-func (g *Group) leaveJoint() {
-	d := &g.head.descriptor
-	if !d.Joint || !g.Serving() || g.leave.Term == g.term && g.leave.Index > g.head.applied.Index {
-		return // nothing to leave, or its end is among the entries that are to be applied
-	}
-	if r, ok := d.Replica(g.replica); ok && r.Role == Outgoing {
-		for _, r := range d.Replicas {
-			if (r.Role == Voter || r.Role == Incoming) && g.caughtUp(r.ID) {
-				g.TransferTo(r.ID)
-				return
-			}
-		}
-		return
-	}
-	at := g.lastIndex() + 1
-	if err := g.raft.ProposeConfChange(&pb.ConfChangeV2{}); err == nil {
-		g.leave = kv.Position{Index: at, Term: g.term}
-		g.rest.stirred = true
-		g.proposed++
-	}
 }
 
 // schedule sets the time of the next campaign: no earlier than the leases that others may hold have ended.
@@ -236,7 +210,7 @@ func (g *Group) forgetLeader() {
 // log. It hands over then.
 func (g *Group) votes() bool {
 	r, ok := g.head.descriptor.Replica(g.replica)
-	return ok && r.Role != Learner
+	return ok && r.Role != Learner && r.Role != Former
 }
 
 // observe takes over what raft says about leadership after a step.

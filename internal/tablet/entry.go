@@ -16,6 +16,7 @@ const entryFormat = 1
 const (
 	entryCommands = 1 // a run of commands of one origin
 	entryExpire   = 2 // the leader found keys whose time has passed
+	entryDismiss  = 3 // those who stay know who is former
 )
 
 var errEntry = errors.New("tablet: damaged log entry")
@@ -37,7 +38,8 @@ type entry struct {
 	seed   uint64 // for commands that draw at random
 	// maxValue is what a value may grow to, in bytes: the leader's setting, so that replicas with another one agree.
 	maxValue uint64
-	// commands of entryCommands, or the keys of entryExpire as one command.
+	// commands of entryCommands, or as one command the keys of entryExpire, or the epoch (8 bytes, big endian) of the
+	// descriptor whose former replicas entryDismiss drops.
 	commands []request.Command
 }
 
@@ -141,7 +143,7 @@ func decodeEntry(b []byte, space *commandSpace) (entry, error) {
 	copy(e.origin.Node[:], r.bytes(ident.Size))
 	e.origin.Boot, e.origin.Number, e.origin.Low = r.uvarint(), r.uvarint(), r.uvarint()
 	e.time, e.seed, e.maxValue = int64(r.uint64()), r.uint64(), r.uvarint()
-	if r.failed || e.kind != entryCommands && e.kind != entryExpire {
+	if r.failed || e.kind < entryCommands || e.kind > entryDismiss {
 		return entry{}, errEntry
 	}
 	var err error

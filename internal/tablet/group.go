@@ -105,7 +105,7 @@ type Group struct {
 
 	proposedEpoch uint64 // the epoch of the change of replicas that was proposed last, and when
 	proposedAt    time.Duration
-	leave         kv.Position // where the end of a transition was proposed last
+	ending        kv.Position // where the next step out of a transition was proposed last
 
 	hurt   hurt
 	wounds uint64

@@ -68,6 +68,9 @@ func (g *Group) Plan(now time.Duration, targets []ident.NodeID, live, able func(
 	if d.Joint {
 		return Underway, "a joint configuration is being left"
 	}
+	if d.Parting() {
+		return Underway, "who was removed is about to be dismissed"
+	}
 	if g.proposedEpoch > d.Epoch && now < g.proposedAt+changePatience {
 		return Underway, "a change of the replicas is proposed"
 	}

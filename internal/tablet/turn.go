@@ -8,7 +8,6 @@ import (
 	"github.com/quorddb/quord/internal/kv"
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
-	"google.golang.org/protobuf/proto"
 )
 
 // Outbox takes the raft messages of a turn. A late one promises something that must be on disk first.
@@ -102,9 +101,8 @@ func (g *Group) Ready(t *Turn) error {
 	t.Groups = append(t.Groups, g)
 	g.observe(t.Now, &rd)
 	g.lastBeat()
-	binding := g.binds(&rd)
-	g.send(t, rd.Messages, binding)
-	g.persist(t, &rd, binding)
+	g.send(t, rd.Messages)
+	g.persist(t, &rd)
 	for _, rs := range rd.ReadStates {
 		g.reads.confirm(rs.RequestCtx, rs.Index)
 	}
@@ -148,14 +146,7 @@ func (g *Group) takeReady() raft.Ready {
 	return rd
 }
 
-// binds reports whether what is now known to be decided must be on disk before anybody is told. In a transition that may
-// be its end, upon which the replicas that it removes are destroyed: a replica that stays and then forgot of it would
-// wait for their votes for ever.
-func (g *Group) binds(rd *raft.Ready) bool {
-	return g.head.descriptor.Joint && rd.HardState != nil && rd.HardState.GetCommit() > g.log.hard.Commit
-}
-
-func (g *Group) send(t *Turn, messages []*pb.Message, binding bool) {
+func (g *Group) send(t *Turn, messages []*pb.Message) {
 	for _, m := range messages {
 		if !travels(m.GetType()) {
 			continue
@@ -168,7 +159,7 @@ func (g *Group) send(t *Turn, messages []*pb.Message, binding bool) {
 			continue
 		}
 		t.scratch = appendMessage(t.scratch[:0], m, g.stamped(t.Now, m))
-		t.Out.Raft(to, g.cfg.Tablet, binding || waits(m.GetType()), t.scratch)
+		t.Out.Raft(to, g.cfg.Tablet, waits(m.GetType()), t.scratch)
 	}
 }
 
@@ -199,13 +190,13 @@ func (g *Group) idleAppend(m *pb.Message) bool {
 	return idle
 }
 
-func (g *Group) persist(t *Turn, rd *raft.Ready, binding bool) {
+func (g *Group) persist(t *Turn, rd *raft.Ready) {
 	op := kv.LogOp{Group: g.cfg.Tablet}
 	write := false
 	if hs := rd.HardState; hs != nil && !raft.IsEmptyHardState(hs) {
 		hard := kv.HardState{Term: hs.GetTerm(), Vote: hs.GetVote(), Commit: hs.GetCommit()}
-		// A hard state whose commit index alone advanced need not be written, as a rule: a restart finds out anew.
-		if binding || hard.Term != g.log.hard.Term || hard.Vote != g.log.hard.Vote {
+		// A hard state whose commit index alone advanced need not be written: a restart finds out anew.
+		if hard.Term != g.log.hard.Term || hard.Vote != g.log.hard.Vote {
 			op.Hard, write, t.Sync = &hard, true, true
 		}
 		g.log.hard = hard
@@ -220,7 +211,7 @@ func (g *Group) persist(t *Turn, rd *raft.Ready, binding bool) {
 		g.log.append(rd.Entries)
 		write, t.Sync = true, true
 		// But no entry may be on disk without what its leader knew to be committed, or a restart might campaign
-		// under a membership that later entries have left behind. Where the state on disk says so, or nobody else could
+		// under a membership that later entries have left behind, and those whom it asks are gone (entryDismiss). Where the state on disk says so, or nobody else could
 		// have decided, that will do.
 		if g.log.hard.Commit > g.head.applied.Index && !g.sole.on {
 			hard := g.log.hard
@@ -295,6 +286,9 @@ func (g *Group) applyNormal(t *Turn, raw *pb.Entry) error {
 		Tx: &g.tx, Index: raw.GetIndex(), Time: h.time, Seed: e.seed, MaxValue: int(e.maxValue), Keys: &h.keys, Soonest: &g.clock.soonest,
 		Alone: g.Alone(),
 	}
+	if e.kind == entryDismiss {
+		return g.applyDismissal(&e)
+	}
 	if e.kind == entryExpire {
 		if len(e.commands) == 1 {
 			n := g.cfg.Machine.Expire(m, e.commands[0])
@@ -336,34 +330,6 @@ func (g *Group) applyNormal(t *Turn, raw *pb.Entry) error {
 	if w, ok := g.waiting[key]; ok {
 		delete(g.waiting, key)
 		t.done = append(t.done, finished{w, v, replies})
-	}
-	return nil
-}
-
-// applyMembership takes over a new descriptor. It is carried by the change itself; the end of a transition (leaveJoint)
-// needs none.
-func (g *Group) applyMembership(raw *pb.Entry) error {
-	var cc pb.ConfChangeV2
-	if err := proto.Unmarshal(raw.GetData(), &cc); err != nil {
-		return fmt.Errorf("tablet %d: membership change at entry %d: %w", g.cfg.Tablet, raw.GetIndex(), err)
-	}
-	d := &g.head.descriptor
-	next := d.settle()
-	if len(cc.GetContext()) > 0 {
-		var err error
-		if next, _, err = DecodeDescriptor(cc.GetContext()); err != nil {
-			return fmt.Errorf("tablet %d: membership change at entry %d: %w", g.cfg.Tablet, raw.GetIndex(), err)
-		}
-		if next.Epoch != d.Epoch+1 || d.Joint {
-			return nil // proposed against a descriptor that is no longer; every replica sees the same and skips it
-		}
-	} else if !d.Joint {
-		return nil
-	}
-	g.raft.ApplyConfChange(&cc)
-	g.head.descriptor = next
-	if _, ok := next.Replica(g.replica); !ok {
-		g.removed = true
 	}
 	return nil
 }
@@ -466,7 +432,7 @@ func (t *Turn) Persisted() {
 				continue
 			}
 			g.raft.Advance(rd)
-			g.leaveJoint()
+			g.endTransition(t.Now)
 			g.standAlone(t.Now)
 		}
 	}

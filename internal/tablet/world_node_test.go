@@ -22,6 +22,7 @@ type node struct {
 	id    ident.NodeID
 	boot  uint64
 	up    bool
+	dead  bool // it does not start again
 	store *memstore.Store
 	group *Group
 	wall  time.Duration // how far its wall clock is ahead
@@ -184,7 +185,7 @@ func (n *node) miss(other int) {
 
 // restart starts a process that has crashed.
 func (n *node) restart() {
-	if !n.up {
+	if !n.up && !n.dead {
 		n.start()
 		for _, o := range n.w.nodes {
 			o.met(n.at)
