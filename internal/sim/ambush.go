@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"github.com/quorddb/quord/internal/ident"
@@ -12,12 +13,14 @@ var ambushFaults = []kind{
 	{name: "midway", what: "in the midst of a change of replicas: the leader dies, or is cut off with the newcomers, or all others die, or the newcomers", least: 3 * sec, most: 10 * sec, weight: 3, do: func(r *run, f Fault) {
 		r.ambushes = append(r.ambushes, f)
 	}},
+	{name: "bereave", what: "a new node joins, and in the midst of a change of replicas that follows a leader dies for good", calm: true, least: 2 * sec, most: 10 * sec, weight: 2, do: bereave},
 	{name: "stumble", what: "a process is killed, and killed again soon after it has started", least: stumbleAfter, most: 2 * stumbleAfter, weight: 2, do: stumble},
 	{name: "recant", what: "a leader and a follower lose each other, and who follows both restarts again and again", least: 2 * sec, most: 8 * sec, weight: 2, do: recant},
 }
 
 // midway strikes where an ambush waits for a change of a tablet's replicas. The tablet's leader has just applied d.
 func (r *run) midway(number uint32, d *tablet.Descriptor) {
+	r.bereft(number, d)
 	if len(r.ambushes) == 0 || r.phase != "faults" || !d.Joint && len(d.Voters()) == len(d.Replicas) {
 		return
 	}
@@ -56,6 +59,71 @@ func (r *run) strike(f Fault, number uint32, d tablet.Descriptor) {
 		r.begin(f, "midway in a change of %s, the newcomers die", what)
 		r.slay(f.For/4, newcomer)
 	}
+}
+
+func bereave(r *run, f Fault) {
+	if !r.spare() || len(r.w.running()) >= r.opts.Nodes+2 {
+		return
+	}
+	m := r.newcomer(nil)
+	r.w.tell("%s joins", m.Name())
+	m.Start()
+	b := &loss{Fault: f}
+	r.bereaves = b
+	r.finally(bereaveWithin, func() {
+		if r.bereaves == b {
+			r.bereaves = nil
+		}
+	})
+}
+
+// loss is a death for good that waits for the midst of a change.
+type loss struct {
+	Fault
+	number uint32
+	midst  tablet.Descriptor // of the tablet that the change is of; empty until there is one
+}
+
+const (
+	// bereaveWithin is how long a change of replicas is awaited.
+	bereaveWithin = 15 * sec
+	// bereaveAfter is about how long such a change takes, bereaveSoon how long others need to hear of its end.
+	bereaveAfter = 20 * ms
+	bereaveSoon  = 2 * ms
+)
+
+// bereft lets a leader die for good that has just begun to replace a voter, or has just decided the end of that, if the
+// others are enough in both halves of the transition.
+func (r *run) bereft(number uint32, d *tablet.Descriptor) {
+	b := r.bereaves
+	if b == nil || r.phase != "faults" {
+		return
+	}
+	goes := func(x tablet.Replica) bool { return x.Role == tablet.Outgoing }
+	l, within := r.w.leader(number), bereaveSoon
+	switch {
+	case l == nil:
+		return
+	case b.midst.Joint && b.number == number && !d.Joint: // the end is decided
+	case !b.midst.Joint && d.Joint && slices.ContainsFunc(d.Replicas, goes) && r.w.keeps(d, l):
+		b.number, b.midst = number, d.Clone()
+		if b.Pick%4 != 0 {
+			return // the end is awaited
+		}
+		within = bereaveAfter
+	default:
+		return
+	}
+	r.bereaves = nil
+	r.w.after(time.Duration(b.Size*float64(within)), func() {
+		if l.proc == nil || l.spent || !r.w.keeps(&b.midst, l) || !r.w.dispensable(l, number) {
+			return
+		}
+		r.begin(b.Fault, "midway in a change of %s, its leader %s dies for good", r.w.watch.name(int(min(number, uint32(r.w.cfg.Tablets)))), l.Name())
+		id := l.dir.id
+		r.bury(l)
+		r.w.after(b.For, func() { r.remove(id, nil) })
+	})
 }
 
 // slay kills the processes of some machines, which start again after a while.

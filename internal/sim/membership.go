@@ -3,8 +3,8 @@ package sim
 import (
 	"slices"
 
-	"github.com/quorddb/quord/internal/core"
 	"github.com/quorddb/quord/internal/ident"
+	"github.com/quorddb/quord/internal/tablet"
 )
 
 // memberFaults change who is there. Each begins while the cluster is settled, so that at most one replica of a tablet is
@@ -204,29 +204,31 @@ func rollback(r *run, f Fault) {
 }
 
 // dispensable reports whether every tablet, and the system group, has a majority of voters whose disks are there without
-// that of a machine.
-func (w *World) dispensable(m *Machine) bool {
+// that of a machine; of the tablets that are named it is known.
+func (w *World) dispensable(m *Machine, known ...uint32) bool {
 	for i := range w.cfg.Tablets + 1 {
-		t := uint32(i)
-		if i == w.cfg.Tablets {
-			t = core.System
+		t := w.watch.number(i)
+		if slices.Contains(known, t) {
+			continue
 		}
 		l := w.leader(t)
 		if l == nil {
 			return false
 		}
-		d := l.proc.core.Replica(t).Descriptor()
-		kept := 0
-		for _, r := range d.Voters() {
-			if o := w.byID[r.Node]; o != nil && o != m && !o.spent && o.dir.id == r.Node {
-				kept++
-			}
-		}
-		if d.Joint || 2*kept <= len(d.Voters()) {
+		// Who was removed may be needed until it is dismissed, and in which half is not known any more.
+		if d := l.proc.core.Replica(t).Descriptor(); d.Parting() || !w.keeps(d, m) {
 			return false
 		}
 	}
 	return true
+}
+
+// keeps reports whether a majority of voters, of both halves in a transition, have their disks without that of a machine.
+func (w *World) keeps(d *tablet.Descriptor, without *Machine) bool {
+	return d.Majority(func(r tablet.Replica) bool {
+		o := w.byID[r.Node]
+		return o != nil && o != without && !o.spent && o.dir.id == r.Node
+	})
 }
 
 // acquainted reports whether every other node has been connected to a machine's for long enough to have heard from it.

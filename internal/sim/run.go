@@ -84,6 +84,7 @@ type run struct {
 	removing   int // operators at work
 	clockWrong bool
 	ambushes   []Fault // that wait for a change of replicas
+	bereaves   *loss   // waits for one in which a voter goes
 	phase      string
 }
 

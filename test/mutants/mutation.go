@@ -167,5 +167,8 @@ func (m *mutation) record(seed uint64) error {
 	if err != nil {
 		return err
 	}
+	if !seedLine.Match(b) {
+		return fmt.Errorf("%s: there is no line `seed: N` to write the seed to", m.file)
+	}
 	return os.WriteFile(m.file, seedLine.ReplaceAll(b, []byte("seed: "+strconv.FormatUint(seed, 10))), 0o644)
 }
