@@ -63,7 +63,7 @@ func (c *Core) beginMend(p *place) {
 func (c *Core) lose(p *place, err error, stored kv.Group) {
 	c.mends.found++
 	c.tell(Warn, "a stored replica is damaged and out of service until it is mended from another one", "tablet", p.tablet, "error", err)
-	p.lost = tablet.LoseTo(err, stored)
+	p.lost = tablet.LoseTo(err, c.store, stored)
 	c.beginMend(p)
 }
 
@@ -75,7 +75,7 @@ func (c *Core) tickMends() {
 		ask := wire.Mend{Tablet: t}
 		switch {
 		case p.lost != nil:
-			ask.Index = p.lost.Log.Start.Index
+			ask.Index = p.lost.Log().Start.Index
 		case p.sink != nil && p.sink.installing:
 			continue
 		case p.group == nil || p.group.Hurt() == nil:
@@ -164,12 +164,12 @@ func (c *Core) wants(p *place, at kv.Position) bool {
 	return p.group != nil && p.group.Wants(at)
 }
 
-// stored returns what the replica of this node holds of its log.
-func (p *place) stored() kv.Group {
+// holder returns the replica of this node as a snapshot has to know it.
+func (p *place) holder() tablet.Holder {
 	if p.lost != nil {
-		return p.lost.Log
+		return p.lost
 	}
-	return p.group.Log()
+	return p.group
 }
 
 // mended notices that a damaged replica is whole again.

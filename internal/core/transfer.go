@@ -412,8 +412,7 @@ func (c *Core) stepReceive(in *incoming) {
 	in.queue = in.queue[1:]
 	c.moves.queued -= len(data)
 	c.moves.received.add(c.now.Mono, len(data))
-	stored := p.stored()
-	w, whole, err := in.sink.Receive(data, stored)
+	w, whole, err := in.sink.Receive(data, p.holder())
 	if err != nil {
 		c.tell(Warn, "a snapshot was declined", "tablet", p.tablet, "error", err)
 		c.endIncoming(in, wire.Declined)
@@ -428,7 +427,7 @@ func (c *Core) stepReceive(in *incoming) {
 		return
 	}
 	// From here on the replica is out of service: what it holds is about to be replaced.
-	in.installing, in.log = true, stored
+	in.installing, in.log = true, p.holder().Log()
 	c.drop(p)
 	c.turn.sync = true
 	if !whole {

@@ -206,6 +206,9 @@ func rollback(r *run, f Fault) {
 // dispensable reports whether every tablet, and the system group, has a majority of voters whose disks are there without
 // that of a machine; of the tablets that are named it is known.
 func (w *World) dispensable(m *Machine, known ...uint32) bool {
+	if w.damaged() != "" {
+		return false
+	}
 	for i := range w.cfg.Tablets + 1 {
 		t := w.watch.number(i)
 		if slices.Contains(known, t) {

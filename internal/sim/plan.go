@@ -32,7 +32,7 @@ type kind struct {
 }
 
 // kinds are all that can go wrong.
-var kinds = slices.Concat(networkFaults, processFaults, clockFaults, diskFaults, memberFaults, ambushFaults)
+var kinds = slices.Concat(networkFaults, processFaults, clockFaults, diskFaults, damageFaults, memberFaults, ambushFaults)
 
 // Kinds returns the names of all kinds of faults, and what each is.
 func Kinds() (names, what []string) {

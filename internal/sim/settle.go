@@ -65,7 +65,10 @@ func (w *World) unsettled() string {
 			return why
 		}
 	}
-	return w.systemMisplaced(len(machines))
+	if why := w.systemMisplaced(len(machines)); why != "" {
+		return why
+	}
+	return w.damaged()
 }
 
 // misplaced says how a tablet differs from what the ring wants.

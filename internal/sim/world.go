@@ -52,6 +52,7 @@ type World struct {
 	chance   *rand.Rand // of the network, the disks, and the processes' own seeds
 	machines []*Machine
 	byID     map[ident.NodeID]*Machine // the machine that holds a node's directory
+	flips    []flipped                 // that were not mended yet, when somebody looked
 	network  network
 	watch    watch
 	ring     ringWatch

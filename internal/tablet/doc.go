@@ -28,7 +28,7 @@
 //	'x' slot (2) time (8) key                       the key expires then; no value
 //	't' tablet (4)                                  the highest replica id that was removed from this node (8)
 //	'S' tablet (4) key                              a state key of a snapshot that is being received
-//	'S' tablet (4)                                  its head, once the snapshot is complete
+//	'S' tablet (4)                                  once it is complete: whether the log holds its place (1), and its head
 //
 // A log entry is (numbers uvarint unless said)
 //

@@ -158,30 +158,49 @@ func (g *Group) Scrub(from Cursor, size int) (next Cursor, done bool, err error)
 
 // Lost is a replica that cannot be opened because of damage to its head, its state or its log.
 type Lost struct {
-	Log kv.Group
-	// Term is at least that of its last entry.
-	Term uint64
-	// LogDamaged says that entries beyond what was applied cannot be read.
-	LogDamaged bool
-	Err        error
-}
-
-// Makes reports whether a snapshot at p makes up for what was lost. Where entries are lost that this replica has
-// acknowledged it must hold all of them that were committed: it stands behind the last one, or the leader of a later
-// term has had it decided what became of them.
-func (l *Lost) Makes(p kv.Position) bool {
-	if p.Index < l.Log.Start.Index {
-		return false
-	}
-	return !l.LogDamaged || p.Index >= l.Log.Last || p.Term > l.Term
+	store kv.Store
+	log   kv.Group
+	// damaged says that there are entries that cannot be read, and were or may have been acknowledged.
+	damaged bool
 }
 
 // errLog is wrapped by Open's error about a log that is damaged where it is still needed.
 var errLog = errors.New("the log is damaged")
 
 // LoseTo describes a stored replica that Open, or the machine, refused because of damage.
-func LoseTo(err error, stored kv.Group) *Lost {
-	return &Lost{Log: stored, Term: stored.Hard.Term, LogDamaged: errors.Is(err, errLog), Err: err}
+func LoseTo(err error, store kv.Store, stored kv.Group) *Lost {
+	return &Lost{store: store, log: stored, damaged: errors.Is(err, errLog)}
+}
+
+// Log implements Holder.
+func (l *Lost) Log() kv.Group { return l.log }
+
+// Makes reports whether a snapshot at p makes up for what was lost. Where entries are lost that this replica has
+// acknowledged it must hold all of them that were committed: it stands behind the last one, or the leader of a later
+// term has had it decided what became of them.
+func (l *Lost) Makes(p kv.Position) bool {
+	if p.Index < l.log.Start.Index {
+		return false
+	}
+	return !l.damaged || p.Index >= l.log.Last || p.Term > l.log.Hard.Term // that is at least the term of its last entry
+}
+
+// Has implements Holder. The log is read here for the first time where the head was damaged: if the entry in question
+// cannot be read either, those behind it have to be made up for.
+func (l *Lost) Has(p kv.Position) (bool, error) {
+	if p.Index <= l.log.Start.Index || p.Index > l.log.Last {
+		return p == l.log.Start, nil
+	}
+	entries, err := l.store.Entries(l.log.ID, p.Index, p.Index+1, 0)
+	if Damaged(err) {
+		if l.damaged = true; l.Makes(p) {
+			return false, nil
+		}
+	}
+	if err != nil {
+		return false, fmt.Errorf("tablet %d: look for the place of a snapshot in the log: %w", l.log.ID, err)
+	}
+	return entries[0].Term == p.Term, nil
 }
 
 // loadTail reads the entries that are to be applied yet into memory: they are needed soon, and whether they can be read

@@ -141,6 +141,7 @@ type Sink struct {
 	// Bytes counts what arrived.
 	Bytes    int64
 	complete bool
+	held     bool   // once complete: the replica's log holds the snapshot's place
 	moved    []byte // the last staged key that was moved; nil before the move has begun
 	moving   bool
 	step     int // bytes of the stage that one Write moves
@@ -166,20 +167,32 @@ func (s *Sink) Position() kv.Position { return s.position }
 // Complete reports whether the last chunk has arrived.
 func (s *Sink) Complete() bool { return s.complete }
 
-// Receive takes the next chunk. The Write it returns stages it; with whole it installs the snapshot at once. Both
-// need a sync when the sink is complete.
-func (s *Sink) Receive(chunk []byte, log kv.Group) (w *kv.Write, whole bool, err error) {
+// Holder is a replica as far as a snapshot has to know it: a Group, or one that is Lost.
+type Holder interface {
+	// Log returns what it holds of its log.
+	Log() kv.Group
+	// Has reports whether it holds, or has applied, the very entry at a position, and so all before it. It is an error that
+	// this cannot be known and matters.
+	Has(p kv.Position) (bool, error)
+}
+
+// Receive takes the next chunk, for r. The Write it returns stages it; with whole it installs the snapshot at once. Both
+// need a sync when the sink is complete; from then on r must not change.
+func (s *Sink) Receive(chunk []byte, r Holder) (w *kv.Write, whole bool, err error) {
 	ops, last, err := decodeChunk(chunk)
 	if err != nil {
 		return nil, false, err
 	}
 	first := s.Bytes == 0
 	s.Bytes += int64(len(chunk))
-	s.complete = last
-	if first && last {
-		if w, err = s.install(log); err != nil {
+	if last {
+		if s.held, err = r.Has(s.position); err != nil {
 			return nil, false, err
 		}
+		s.complete = true
+	}
+	if first && last {
+		w = s.install(r.Log())
 		w.State = append(w.State, ops...)
 		return w, true, nil
 	}
@@ -192,7 +205,7 @@ func (s *Sink) Receive(chunk []byte, log kv.Group) (w *kv.Write, whole bool, err
 		w.State = append(w.State, kv.Op{Kind: kv.Set, Key: stageKey(s.tablet, op.Key), Value: op.Value})
 	}
 	if last {
-		w.State = append(w.State, kv.Op{Kind: kv.Set, Key: stageKey(s.tablet, nil), Value: s.head})
+		w.State = append(w.State, kv.Op{Kind: kv.Set, Key: stageKey(s.tablet, nil), Value: append([]byte{b2u(s.held)}, s.head...)})
 	}
 	return w, false, nil
 }
@@ -227,10 +240,7 @@ func (s *Sink) Move(log kv.Group) (w *kv.Write, last bool, err error) {
 	if full {
 		return w, false, nil
 	}
-	end, err := s.install(log)
-	if err != nil {
-		return nil, false, err
-	}
+	end := s.install(log)
 	// The ranges were emptied when the move began; what has been moved stays.
 	w.Log = end.Log
 	w.State = append(w.State,
@@ -241,17 +251,13 @@ func (s *Sink) Move(log kv.Group) (w *kv.Write, last bool, err error) {
 
 // install returns the Write that empties the replica's state and sets its head and log to the snapshot's. A log that
 // holds the snapshot's place stays from there on: the replica has acknowledged what is in it.
-func (s *Sink) install(log kv.Group) (*kv.Write, error) {
-	held, err := s.heldBy(log)
-	if err != nil {
-		return nil, err
-	}
+func (s *Sink) install(log kv.Group) *kv.Write {
 	hard := log.Hard
 	if hard.Term < s.position.Term {
 		hard.Term, hard.Vote = s.position.Term, 0
 	}
 	op := kv.LogOp{Group: s.tablet, Hard: &hard}
-	if held {
+	if s.held {
 		hard.Commit = max(hard.Commit, s.position.Index)
 		op.Truncate = &s.position
 	} else {
@@ -263,7 +269,7 @@ func (s *Sink) install(log kv.Group) (*kv.Write, error) {
 		w.State = append(w.State, kv.Op{Kind: kv.DeleteRange, Key: r[0], Value: r[1]})
 	}
 	w.State = append(w.State, kv.Op{Kind: kv.Set, Key: headKey(s.tablet), Value: s.head})
-	return w, nil
+	return w
 }
 
 // Logged returns the log that a Write which installs a snapshot leaves of the one before.
@@ -272,20 +278,19 @@ func Logged(w *kv.Write, before kv.Group) (kv.Group, error) {
 	return e.After, err
 }
 
-// heldBy reports whether a log holds the very entry at the snapshot's place.
-func (s *Sink) heldBy(log kv.Group) (bool, error) {
-	p := s.position
-	if p.Index <= log.Start.Index || p.Index > log.Last {
-		return p == log.Start, nil
+// Has implements Holder. What is to be applied yet is in memory, so damage to the disk does not matter.
+func (g *Group) Has(p kv.Position) (bool, error) {
+	if p.Index <= g.head.applied.Index {
+		return true, nil // a snapshot's place is committed, as what was applied is
 	}
-	entries, err := s.store.Entries(s.tablet, p.Index, p.Index+1, 0)
-	if Damaged(err) {
+	if p.Index > g.log.last {
 		return false, nil
 	}
+	term, err := g.log.Term(p.Index)
 	if err != nil {
-		return false, fmt.Errorf("tablet %d: look for the place of a snapshot in the log: %w", s.tablet, err)
+		return false, fmt.Errorf("tablet %d: look for the place of a snapshot in the log: %w", g.cfg.Tablet, err)
 	}
-	return entries[0].Term == p.Term, nil
+	return term == p.Term, nil
 }
 
 // Staged returns the sink of a complete stage that a crash left behind, or nil.
@@ -297,11 +302,14 @@ func Staged(tablet uint32, node ident.NodeID, m Machine, store kv.Store) (*Sink,
 	if err != nil {
 		return nil, fmt.Errorf("tablet %d: look for a staged snapshot: %w", tablet, err)
 	}
-	s, err := NewSink(tablet, node, m, store, head)
+	if len(head) == 0 || head[0] > 1 {
+		return nil, fmt.Errorf("tablet %d: a staged snapshot: %w", tablet, errHead)
+	}
+	s, err := NewSink(tablet, node, m, store, head[1:])
 	if err != nil {
 		return nil, err
 	}
-	s.complete = true
+	s.complete, s.held = true, head[0] == 1
 	return s, nil
 }
 

@@ -193,7 +193,7 @@ func (n *node) stepIncoming() {
 		return
 	}
 	log := n.group.Log()
-	w, whole, err := in.sink.Receive(chunk, log)
+	w, whole, err := in.sink.Receive(chunk, n.group)
 	n.must(err)
 	in.stored++
 	n.addExtra(w)

@@ -1,0 +1,93 @@
+package tablet
+
+import (
+	"strconv"
+	"testing"
+
+	"github.com/quorddb/quord/internal/kv"
+)
+
+// A replica that is mended has acknowledged entries beyond the snapshot's place, and the entry at that place cannot be read
+// any more, from a log that is not needed otherwise. What it acknowledged must stay: it may have been decided with its help.
+func TestAMendKeepsWhatWasAcknowledged(t *testing.T) {
+	for name, size := range map[string]int{"one chunk": 1 << 20, "many chunks": 500} {
+		t.Run(name, func(t *testing.T) {
+			w := grown(t, 1, 3, 3)
+			c := w.newClient(0)
+			for i := range 50 {
+				c.expect("+OK\r\n", "SET", key(strconv.Itoa(i)), "before")
+			}
+			w.until("all have applied it", w.even)
+			leader, n := w.nodes[0], w.nodes[1]
+			g := n.group
+			g.Wound(kv.ErrCorrupt)
+			g.hurt.stuck = true
+			src, err := leader.group.Snapshot()
+			n.must(err)
+			for i := range 50 {
+				c.expect("+OK\r\n", "SET", key(strconv.Itoa(i)), "after")
+			}
+			w.until("the hurt one has it all in its log", func() bool { return g.log.last == leader.group.log.last })
+			if !g.Wants(src.Position) || !n.store.FlipEntry(theTablet, src.Position.Index) {
+				t.Fatal("the snapshot is not wanted, or its place is not in the log: this shows nothing")
+			}
+			sink, err := NewSink(theTablet, n.id, g.cfg.Machine, n.store, src.Head)
+			n.must(err)
+			var end *kv.Write
+			for last := false; !last; {
+				var chunk []byte
+				chunk, last, err = src.Next(size)
+				n.must(err)
+				wr, whole, err := sink.Receive(chunk, g)
+				n.must(err)
+				if whole {
+					end = wr
+				} else {
+					n.write(wr)
+				}
+			}
+			if end == nil { // as after a crash in the midst of the move
+				sink, err = Staged(theTablet, n.id, g.cfg.Machine, n.store)
+				n.must(err)
+				var last bool
+				end, last, err = sink.Move(g.Log())
+				n.must(err)
+				if !last {
+					t.Fatal("the move takes more than one Write")
+				}
+			}
+			left, err := Logged(end, g.Log())
+			n.must(err)
+			if left.Start != src.Position || left.Last != g.log.last {
+				t.Fatalf("of a log from %d to %d, of which all after %d was acknowledged, %d to %d is left",
+					g.log.start.Index, g.log.last, src.Position.Index, left.Start.Index, left.Last)
+			}
+			n.must(src.Close())
+		})
+	}
+}
+
+// Of a replica whose head is damaged nobody knows what it had applied. Where the entry at a snapshot's place cannot be read
+// either, what lies behind it would be lost: another snapshot has to make up for it.
+func TestALostReplicaKeepsWhatWasAcknowledged(t *testing.T) {
+	w := grown(t, 2, 3, 3)
+	c := w.newClient(0)
+	for i := range 20 {
+		c.expect("+OK\r\n", "SET", key(strconv.Itoa(i)), "value")
+	}
+	w.until("all have applied it", w.even)
+	n := w.nodes[1]
+	stored := n.group.Log()
+	lost := LoseTo(errHead, n.store, stored)
+	at := func(i uint64) kv.Position { return kv.Position{Index: i, Term: stored.Hard.Term} }
+	if held, err := lost.Has(at(stored.Last - 1)); !held || err != nil || !lost.Makes(at(stored.Last-1)) {
+		t.Fatalf("held %t, %v; makes up %t", held, err, lost.Makes(at(stored.Last-1)))
+	}
+	n.store.FlipEntry(theTablet, stored.Last-1)
+	if held, err := lost.Has(at(stored.Last - 1)); !Damaged(err) || lost.Makes(at(stored.Last-1)) {
+		t.Fatalf("held %t, %v; makes up %t", held, err, lost.Makes(at(stored.Last-1)))
+	}
+	if held, err := lost.Has(at(stored.Last)); !held || err != nil || !lost.Makes(at(stored.Last)) {
+		t.Fatalf("held %t, %v; makes up %t", held, err, lost.Makes(at(stored.Last)))
+	}
+}
