@@ -143,6 +143,7 @@ func TestClientListAndKill(t *testing.T) {
 	a.want("(integer) 1", "CLIENT", "KILL", "TYPE", "normal", "ID", "2")
 	b.closed()
 	c := s.dial()
+	c.want(`"PONG"`, "PING") // the server has taken the connection by now
 	a.want(`"OK"`, "CLIENT", "KILL", c.conn.LocalAddr().String())
 	c.closed()
 	a.want("(integer) 1", "CLIENT", "KILL", "ID", "1", "SKIPME", "no")
