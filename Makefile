@@ -10,7 +10,7 @@ export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
 COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 LDFLAGS := -X main.commit=$(COMMIT)
 
-FUZZTIME ?= 20s
+FUZZTIME ?= 200000x
 CHAOS_SEED ?= 1
 ARGS ?=
 
@@ -28,7 +28,8 @@ run: build ## starts a ring of three on loopback (more: make run ARGS='--nodes 5
 	@exec bin/quord dev $(ARGS)
 
 .PHONY: test
-test: packages lint race worlds purego sim e2e ## everything: lint, unit tests under the race detector, without cgo, end to end, faults
+test: packages lint race worlds purego sim e2e ## everything: lint, unit tests under the race detector, without cgo, end to end, fuzzing, faults
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=20000x
 	@$(MAKE) --no-print-directory chaos ARGS='--duration 4m --seed $(CHAOS_SEED)'
 	@echo "test: everything passed"
 
@@ -86,13 +87,15 @@ fmt: ## formats the code
 	@git ls-files --cached --others --exclude-standard '*.go' | xargs -r bin/tools/gofumpt -w
 
 .PHONY: fuzz
-fuzz: ## every fuzz target for FUZZTIME (20s)
+fuzz: ## every fuzz target, FUZZTIME inputs each (200000x) or for that long (FUZZTIME=5m)
 	@tools/fuzz.sh $(FUZZTIME)
 
-# Without the race detector, which has nothing to find in a world of one goroutine and takes ten times as long.
+# Seeded worlds and cuts of the power, without the race detector, which has nothing to find where there is one goroutine and takes
+# ten times as long.
 .PHONY: worlds
-worlds:
+worlds: ## seeded worlds and cuts of the power, in bulk
 	go test -timeout 10m ./internal/sim -run Worlds -seeds 16
+	go test -timeout 10m ./internal/core -run PowerLoss -power-cuts 2000 -power-seed 2
 
 .PHONY: world
 world: build ## whole nodes under faults in virtual time, from seeds (ARGS='--seed 1 --seeds 100')
