@@ -81,6 +81,7 @@ var layout = map[string]struct {
 	// What tests stand on.
 	"internal/store/storetest": {support, "kv"},
 	"internal/peer/memnet":     {support, "ident peer"},
+	"internal/freeport":        {support, ""},
 }
 
 // commands may import any package of the module but the ones for tests.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/quorddb/quord/internal/freeport"
 )
 
 func TestMain(m *testing.M) {
@@ -26,7 +27,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			port, err := freePort()
+			port, err := freeport.Take(nil, 1, 2, 1000, 1001, 1002, 10000, 10001, 10002) // those of two neighbours, and what is derived
 			if err != nil {
 				return err
 			}
@@ -44,34 +45,6 @@ func TestScripts(t *testing.T) {
 			"term":   terminate,
 		},
 	})
-}
-
-// freePort finds a port such that it and the ports derived from it, also those of two neighbours, are free.
-func freePort() (int, error) {
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return 0, err
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		_ = l.Close()
-		port = 10000 + port%20000
-		if free(port, port+1, port+2, port+1000, port+1001, port+1002, port+10000, port+10001, port+10002) {
-			return port, nil
-		}
-	}
-	return 0, fmt.Errorf("no free ports")
-}
-
-func free(ports ...int) bool {
-	for _, p := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(p))
-		if err != nil {
-			return false
-		}
-		_ = l.Close()
-	}
-	return true
 }
 
 // code N VERB...: runs quord, and fails unless it exits with N. The scripts' own `! exec` cannot tell 1 from 2.

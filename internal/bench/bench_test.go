@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"os"
 	"strings"
 	"testing"
@@ -15,6 +14,8 @@ import (
 
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
+
+	"github.com/quorddb/quord/internal/freeport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -182,12 +183,10 @@ func TestLargeBatches(t *testing.T) {
 
 // Nobody there, a wrong password, another protocol: each is said at once.
 func TestBadServers(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	gone, err := freeport.Addr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	gone := l.Addr().String()
-	_ = l.Close()
 	if _, err := Run(t.Context(), Config{Addrs: []string{gone}, Clients: 1}); err == nil || !strings.Contains(err.Error(), gone) {
 		t.Errorf("nobody there: %v", err)
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -23,6 +22,7 @@ import (
 
 	"github.com/quorddb/quord/internal/config"
 	"github.com/quorddb/quord/internal/core"
+	"github.com/quorddb/quord/internal/freeport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -55,16 +55,11 @@ func newMachine(t testing.TB) *machine {
 // freeAddr returns an address of loopback that nobody listens on.
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	for range 100 { // outside of the range from which outgoing connections take theirs
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(18000)))
-		if err != nil {
-			continue
-		}
-		defer l.Close()
-		return l.Addr().String()
+	addr, err := freeport.Addr()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no free port")
-	return ""
+	return addr
 }
 
 // config returns the settings of a node with few tablets.

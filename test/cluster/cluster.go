@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/quorddb/quord/internal/admin"
+	"github.com/quorddb/quord/internal/freeport"
 )
 
 // Config says what to start.
@@ -140,6 +141,8 @@ func (c *Cluster) Add() (*Node, error) {
 	return n, nil
 }
 
+const loopback = "127.0.0.1"
+
 // linkedHost is where nodes whose peers reach them through Links are told to be; they listen for peers on the other
 // host of loopback, at the same port.
 const linkedHost = "127.0.0.2"
@@ -152,10 +155,11 @@ func (c *Cluster) address(n *Node) error {
 		n.flags = append(n.flags, "--advertise", host)
 	}
 	for _, addr := range []*string{&n.Addr, &n.PeerAddr, &n.HTTPAddr} {
-		var err error
-		if *addr, err = freeAddr(host); err != nil {
+		port, err := freeport.Take([]string{linkedHost})
+		if err != nil {
 			return err
 		}
+		*addr = net.JoinHostPort(host, strconv.Itoa(port))
 	}
 	if c.cfg.Links == nil {
 		return nil

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -74,26 +73,4 @@ func TestLivesOfANode(t *testing.T) {
 			t.Error(err)
 		}
 	})
-}
-
-// What a test loses when this fails: its ports, to another node or to somebody else.
-func TestFreeAddr(t *testing.T) {
-	seen := map[string]bool{}
-	for range 50 {
-		addr, err := FreeAddr()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if seen[addr] {
-			t.Errorf("%s was given out twice", addr)
-		}
-		seen[addr] = true
-		l, err := net.Listen("tcp", addr)
-		if err != nil {
-			t.Fatalf("%s is not free: %v", addr, err)
-		}
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	}
 }

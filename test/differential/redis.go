@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/quorddb/quord/test/cluster"
+	"github.com/quorddb/quord/internal/freeport"
 )
 
 const (
@@ -45,7 +45,7 @@ func StartRedis(maxValue int) (*Redis, error) {
 }
 
 func start(path string, maxValue int) (*Redis, error) {
-	addr, err := cluster.FreeAddr()
+	addr, err := freeport.Addr()
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/quorddb/quord/internal/admin"
+	"github.com/quorddb/quord/internal/freeport"
 	"github.com/quorddb/quord/test/cluster"
 	"github.com/quorddb/quord/test/workload"
 )
@@ -90,7 +91,7 @@ func TestStopAndReturn(t *testing.T) {
 
 	old := n.Addr
 	for _, addr := range []*string{&n.Addr, &n.PeerAddr, &n.HTTPAddr} {
-		*addr, err = cluster.FreeAddr()
+		*addr, err = freeport.Addr()
 		must(t, err)
 	}
 	must(t, n.Start())

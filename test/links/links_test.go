@@ -8,6 +8,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/quorddb/quord/internal/freeport"
 )
 
 // pair is a dialler "a" connected to a listener "b" through a network.
@@ -43,9 +45,9 @@ func newPair(t *testing.T, prepare func(*Network)) *pair {
 	if prepare != nil {
 		prepare(network)
 	}
-	real, told := listen(t), listen(t)
-	addr := told.Addr().String()
-	if err := told.Close(); err != nil {
+	real := listen(t)
+	addr, err := freeport.Addr()
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := network.Attach("b", addr, real.Addr().String()); err != nil {

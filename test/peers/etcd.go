@@ -13,6 +13,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/quorddb/quord/internal/freeport"
 	"github.com/quorddb/quord/test/cluster"
 )
 
@@ -42,11 +43,11 @@ func (e *etcd) Start(ctx context.Context, round int) error {
 	e.servers, e.addrs = nil, nil
 	var peers, members []string
 	for i := range 3 {
-		client, err := cluster.FreeAddr()
+		client, err := freeport.Addr()
 		if err != nil {
 			return err
 		}
-		peer, err := cluster.FreeAddr()
+		peer, err := freeport.Addr()
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/quorddb/quord/internal/freeport"
 	"github.com/quorddb/quord/test/cluster"
 )
 
@@ -101,7 +102,7 @@ type redisServer struct {
 }
 
 func (r *redisServer) Start(ctx context.Context, round int) error {
-	addr, err := cluster.FreeAddr()
+	addr, err := freeport.Addr()
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quorddb/quord/internal/freeport"
 	"github.com/quorddb/quord/test/cluster"
 )
 
@@ -91,7 +92,7 @@ type redisServer struct {
 
 func newRedis(t *testing.T, flags ...string) *redisServer {
 	t.Helper()
-	addr, err := cluster.FreeAddr()
+	addr, err := freeport.Addr()
 	if err != nil {
 		t.Fatal(err)
 	}
