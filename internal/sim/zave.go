@@ -10,12 +10,13 @@ import (
 
 // ringWatch judges the ring by Zave's invariant, as long as her operating assumption holds: nodes die one by one, so that
 // every token keeps a live successor on another machine and enough principals are left; and a node that lives is not
-// taken for dead, which cuts, losses and pauses bring about. Once that has happened, nothing is demanded until the ring
-// is one again by itself.
+// taken for dead, which cuts, losses and pauses bring about, and some time after their end too: an answer that was late is
+// missed then. Once that has happened, nothing is demanded until the ring is one again by itself.
 type ringWatch struct {
 	w       *World
 	assumed bool
 	checks  int           // how often the invariant was found to hold
+	trouble time.Duration // when a node that lives could be taken for dead last
 	death   time.Duration // when a process ended last, or a node left its places for others
 	places  map[*Process]ring.ID
 }
@@ -34,7 +35,7 @@ func (j *ringWatch) init(w *World) {
 }
 
 // disturbed says that a node that lives may be taken for dead.
-func (j *ringWatch) disturbed() { j.assumed = false }
+func (j *ringWatch) disturbed() { j.assumed, j.trouble = false, j.w.now }
 
 // died says that a process has ended. If what is left is no ring that her assumption allows, it was too much at once;
 // but the first death in a while never is.
@@ -55,7 +56,8 @@ func (j *ringWatch) died() {
 	}
 }
 
-// mendTime is how long after a death all lists reach as far again as they did: some rounds of stabilization.
+// mendTime is how long after a death, or after what looked like one, all lists reach as far again as they did: some rounds of
+// stabilization.
 const mendTime = 5 * time.Second
 
 // mostOutside reports whether most nodes are not in the ring: they may make one anew together (ring.Revive), and then
@@ -97,14 +99,9 @@ func (j *ringWatch) moved() {
 
 func (j *ringWatch) look() {
 	j.moved()
-	n := &j.w.network
-	if n.troubled() || j.mostOutside() {
-		j.assumed = false
-	}
-	for _, m := range j.w.machines {
-		if m.proc != nil && m.proc.paused {
-			j.assumed = false
-		}
+	paused := func(m *Machine) bool { return m.proc != nil && m.proc.paused }
+	if j.w.network.troubled() || j.mostOutside() || slices.ContainsFunc(j.w.machines, paused) {
+		j.disturbed()
 	}
 	if j.assumed {
 		if why := j.broken(); why != "" {
@@ -114,7 +111,7 @@ func (j *ringWatch) look() {
 		return
 	}
 	members, _ := j.chains()
-	j.assumed = !n.troubled() && !j.mostOutside() && len(members) > 0 && j.broken() == "" && j.w.ringApart(members) == ""
+	j.assumed = j.w.now >= j.trouble+mendTime && len(members) > 0 && j.broken() == "" && j.w.ringApart(members) == ""
 }
 
 // chains returns the tokens that are in the ring, in order, and what each knows.
