@@ -23,7 +23,12 @@ while IFS=: read -r dir names; do
     if ! (cd "$dir" && "$built/tests" -test.run '^$' -test.fuzz "^$name\$" -test.fuzztime "$each" -test.fuzzminimizetime 10x \
       -test.fuzzcachedir "$cache/$package" >"$built/output" 2>&1); then
       cat "$built/output"
-      echo "fuzz: $name in $dir failed; a new input, if there is one, is in $root/$dir/testdata/fuzz/$name" >&2
+      echo "fuzz: $name in $dir failed; a new input, if there is one, is in $root/$dir/testdata/fuzz/$name"
+      # The output may be all that is left of a clone: the input belongs into it.
+      input=$(sed -n 's/^ *Failing input written to //p' "$built/output" | tail -1)
+      if [[ -n $input ]]; then
+        head -c 10000 "$dir/$input"
+      fi
       exit 1
     fi
     echo "fuzz: $name in $dir, $((SECONDS - begun)) s: $(grep -o 'execs: [0-9]*.*' "$built/output" | tail -1)"
