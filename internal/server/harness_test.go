@@ -19,24 +19,31 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience is how long a test waits for what should come at once.
 const patience = 20 * time.Second
 
-// testServer is a Server over a fake node on a loopback address.
+// testServer is a Server over a fake node on a loopback address, or behind pipes.
 type testServer struct {
 	*Server
-	t    testing.TB
-	node *fakeNode
-	addr string
+	t       testing.TB
+	node    *fakeNode
+	addr    string
+	connect func() (net.Conn, error)
 }
 
 func newTestServer(t testing.TB, cfg Config, node *fakeNode) *testServer {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	return serve(t, cfg, node, l, func() (net.Conn, error) { return net.Dial("tcp", addr) })
+}
+
+func serve(t testing.TB, cfg Config, node *fakeNode, l net.Listener, connect func() (net.Conn, error)) *testServer {
 	t.Helper()
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	s, err := New(cfg, node)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +60,7 @@ func newTestServer(t testing.TB, cfg Config, node *fakeNode) *testServer {
 		}
 		node.active.Wait()
 	})
-	return &testServer{Server: s, t: t, node: node, addr: l.Addr().String()}
+	return &testServer{Server: s, t: t, node: node, addr: l.Addr().String(), connect: connect}
 }
 
 // client is one connection of a test.
@@ -65,7 +72,7 @@ type client struct {
 
 func (s *testServer) dial() *client {
 	s.t.Helper()
-	conn, err := net.Dial("tcp", s.addr)
+	conn, err := s.connect()
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -124,7 +124,7 @@ func (c *session) batches() error {
 			failure = err
 			b.out = resp.AppendError(b.out, "ERR "+err.Error())
 		}
-		if e := c.flush(b, start); e != nil && failure == nil {
+		if e := c.flush(b); e != nil && failure == nil {
 			failure = e
 		}
 		c.done(b, start)
@@ -197,7 +197,7 @@ func (c *session) emit(b *batch, start time.Time) error {
 		}
 		n++
 		if !k.muted {
-			if err := c.put(b, reply, k.proto, start); err != nil {
+			if err := c.put(b, reply, k.proto); err != nil {
 				return err
 			}
 		}
@@ -250,15 +250,15 @@ func (k *call) drop(b *batch) {
 }
 
 // put appends one reply to the output in the session's protocol. A long one is written at once and not copied.
-func (c *session) put(b *batch, reply []byte, proto uint8, now time.Time) error {
+func (c *session) put(b *batch, reply []byte, proto uint8) error {
 	if proto == 3 || len(reply) > 0 && (reply[0] == '$' || reply[0] == '+' || reply[0] == ':' || reply[0] == '-') {
 		if len(reply) < chunk/4 {
 			b.out = append(b.out, reply...)
 		} else {
-			if err := c.flush(b, now); err != nil {
+			if err := c.flush(b); err != nil {
 				return err
 			}
-			return c.write(reply, now)
+			return c.write(reply)
 		}
 	} else {
 		out, err := resp.Downgrade(b.out, reply)
@@ -268,24 +268,24 @@ func (c *session) put(b *batch, reply []byte, proto uint8, now time.Time) error 
 		b.out = out
 	}
 	if len(b.out) >= chunk {
-		return c.flush(b, now)
+		return c.flush(b)
 	}
 	return nil
 }
 
 // flush writes the output.
-func (c *session) flush(b *batch, now time.Time) error {
-	err := c.write(b.out, now)
+func (c *session) flush(b *batch) error {
+	err := c.write(b.out)
 	b.out = b.out[:0]
 	return err
 }
 
-// write sends p. A client must take each chunk within WriteTimeout.
-func (c *session) write(p []byte, now time.Time) error {
+// write sends p. A client must take each chunk within WriteTimeout of now, however long the commands have taken.
+func (c *session) write(p []byte) error {
 	for c.broken == nil && len(p) > 0 {
 		n := min(len(p), chunk)
 		// One deadline serves all writes of a second: setting it costs as much as a short command.
-		if want := now.Add(c.srv.cfg.WriteTimeout); want.Sub(c.writeDeadline) > 0 {
+		if want := time.Now().Add(c.srv.cfg.WriteTimeout); want.Sub(c.writeDeadline) > 0 {
 			c.writeDeadline = want.Add(min(time.Second, c.srv.cfg.WriteTimeout/4))
 			_ = c.conn.SetWriteDeadline(c.writeDeadline) // fails only on a closed connection; then so does Write
 		}
@@ -295,9 +295,7 @@ func (c *session) write(p []byte, now time.Time) error {
 		if err != nil {
 			c.broken = writeError{err}
 		}
-		if p = p[n:]; len(p) > 0 {
-			now = time.Now()
-		}
+		p = p[n:]
 	}
 	return c.broken
 }
