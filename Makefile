@@ -67,7 +67,7 @@ sim-full: build ## the papers' figures at full size into doc/figures/, with thei
 
 .PHONY: e2e
 e2e: packages ## end to end: real processes, real clients, kill -9
-	go -C test test -timeout 15m -p 1 ./...
+	go -C test test -count 1 -timeout 15m -p 1 ./...
 
 .PHONY: chaos
 chaos: ## faults in real processes, judged (make chaos ARGS='--duration 10m --seed 7'; --list shows the kinds)
