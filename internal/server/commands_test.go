@@ -141,6 +141,9 @@ func TestClientListAndKill(t *testing.T) {
 	a.want("(integer) 0", "CLIENT", "KILL", "ID", "99")
 	a.want("(integer) 0", "CLIENT", "KILL", "MAXAGE", "1000")
 	a.want("(integer) 1", "CLIENT", "KILL", "TYPE", "normal", "ID", "2")
+	if n := s.Metrics().Dropped["killed"]; n != 1 {
+		t.Errorf("%d killed as the answer arrives", n)
+	}
 	b.closed()
 	c := s.dial()
 	c.want(`"PONG"`, "PING") // the server has taken the connection by now

@@ -311,9 +311,7 @@ func (c *session) ended(failure error) {
 	var protocol resp.ProtocolError
 	var w writeError
 	switch {
-	case c.killed.Load():
-		n.killed.Add(1)
-	case failure == nil || c.isDraining():
+	case failure == nil || c.isDraining() || c.killed.Load():
 	case errors.As(failure, &protocol):
 		n.protocol.Add(1)
 		c.linger()
@@ -368,8 +366,10 @@ func (c *session) isDraining() bool {
 	return c.draining
 }
 
-// kill ends the session from outside.
+// kill ends the session from outside, and counts that: who asked for it may look before the session has noticed.
 func (c *session) kill() {
-	c.killed.Store(true)
+	if !c.killed.Swap(true) {
+		c.srv.counted.killed.Add(1)
+	}
 	c.conn.Close()
 }
