@@ -50,7 +50,7 @@ func (a *app) run(args []string) int {
 	defer stop()
 	context.AfterFunc(ctx, stop)
 	root := a.root()
-	root.SetArgs(args)
+	root.SetArgs(append([]string{}, args...)) // for nil cobra would take those of the process, a test's for one
 	cmd, err := root.ExecuteContextC(ctx)
 	var u usageError
 	switch {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,8 +17,32 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a test waits for what should come at once.
+// patience is how long a test waits for what should come at once: one reply, one part of a long one.
 const patience = 20 * time.Second
+
+// impatient is a connection each of whose reads and writes ends in time.
+type impatient struct{ net.Conn }
+
+func (c impatient) Read(p []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
+}
+
+func (c impatient) Write(p []byte) (int, error) {
+	var sent int
+	for part := range slices.Chunk(p, chunk) {
+		if err := c.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+			return sent, err
+		}
+		n, err := c.Conn.Write(part)
+		if sent += n; err != nil {
+			return sent, err
+		}
+	}
+	return sent, nil
+}
 
 // testServer is a Server over a fake node on a loopback address, or behind pipes.
 type testServer struct {
@@ -77,10 +102,11 @@ func (s *testServer) dial() *client {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		s.t.Fatal(err)
-	}
-	return &client{t: s.t, conn: conn, in: resp.NewReplyReader(conn, 1<<30)}
+	return newClient(s.t, impatient{conn})
+}
+
+func newClient(t testing.TB, conn net.Conn) *client {
+	return &client{t: t, conn: conn, in: resp.NewReplyReader(conn, 1<<30)}
 }
 
 func (c *client) send(b []byte) {

@@ -51,11 +51,12 @@ func newPipedServer(t testing.TB, cfg Config, node *fakeNode) *testServer {
 // patient is a client that waits for as long as it takes.
 func (s *testServer) patient() *client {
 	s.t.Helper()
-	c := s.dial()
-	if err := c.conn.SetDeadline(time.Time{}); err != nil {
+	conn, err := s.connect()
+	if err != nil {
 		s.t.Fatal(err)
 	}
-	return c
+	s.t.Cleanup(func() { conn.Close() })
+	return newClient(s.t, conn)
 }
 
 // How long a command takes is not the client's fault: the reply is there even when the client could have been dropped by
