@@ -386,11 +386,15 @@ func TestJoinWaits(t *testing.T) {
 func TestOpenIsCancelled(t *testing.T) {
 	m := newMachine(t)
 	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	nobody, opened := freeAddr(t), make(chan error, 1)
 	go func() {
-		eventually(t, "the node waits", func() error { _, err := os.Stat(filepath.Join(m.dir, keyFile)); return err })
-		cancel()
+		_, err := m.open(ctx, "--join", nobody)
+		opened <- err
 	}()
-	if _, err := m.open(ctx, "--join", freeAddr(t)); !errors.Is(err, context.Canceled) {
+	eventually(t, "the node waits", func() error { _, err := os.Stat(filepath.Join(m.dir, keyFile)); return err })
+	cancel()
+	if err := <-opened; !errors.Is(err, context.Canceled) {
 		t.Errorf("Open returned %v", err)
 	}
 	// The start that was cut is begun again, now as a cluster of its own.

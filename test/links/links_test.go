@@ -12,6 +12,9 @@ import (
 	"github.com/quorddb/quord/internal/freeport"
 )
 
+// patience is how long a test waits for what should arrive soon: 3 MiB over a lossy link took 3 s on a machine with much to do.
+const patience = 20 * time.Second
+
 // pair is a dialler "a" connected to a listener "b" through a network.
 type pair struct {
 	net  *Network
@@ -75,7 +78,7 @@ func newPair(t *testing.T, prepare func(*Network)) *pair {
 	}
 	select {
 	case p.b = <-accepted:
-	case <-time.After(5 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("no connection arrives")
 	}
 	t.Cleanup(func() { _, _ = a.Close(), p.b.Close() })
@@ -93,7 +96,7 @@ func write(t *testing.T, conn net.Conn, b []byte) {
 func expect(t *testing.T, conn net.Conn, want []byte) {
 	t.Helper()
 	got := make([]byte, len(want))
-	if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.ReadFull(conn, got); err != nil || !bytes.Equal(got, want) {
@@ -177,7 +180,7 @@ func TestBreak(t *testing.T) {
 	p := newPair(t, nil)
 	p.net.Break("b", "a")
 	for name, conn := range map[string]net.Conn{"a": p.a, "b": p.b} {
-		if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
