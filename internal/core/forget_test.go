@@ -69,3 +69,30 @@ func TestForgottenNodeStaysRemoved(t *testing.T) {
 	}
 	w.settled(10 * time.Second)
 }
+
+// While a node is away all that held a tablet with it leave. When it is back nobody whom it knows of that tablet is there to
+// say that its replica was removed, and it would refuse the one that is to come in its place.
+func TestBackAfterAllCompanionsHaveLeft(t *testing.T) {
+	w := newRing(t, 601, 7)
+	away := w.nodes[6]
+	var tab uint32
+	for tab = range uint32(worldTablets) {
+		if away.core.place(tab).group != nil {
+			break
+		}
+	}
+	companions := away.core.place(tab).group.Descriptor().Clone()
+	w.kill(away, nil)
+	w.settled(3 * time.Minute)
+	for _, n := range w.nodes[:6] {
+		if _, held := companions.Find(n.id); !held {
+			continue
+		}
+		n.event(func() { n.core.Leave(func(error) {}) })
+		w.until(2*time.Minute, "it has left", func() bool { return n.core == nil })
+		w.settled(3 * time.Minute)
+	}
+	w.start(away)
+	w.settled(2 * time.Minute)
+	w.whole(time.Minute)
+}

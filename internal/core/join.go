@@ -335,16 +335,14 @@ func (c *Core) Leave(done func(error)) {
 	})
 }
 
-// Holds returns how many replicas this node holds, the system group's included.
+// Holds returns how many replicas this node holds, the system group's included, and those that are damaged or about to be
+// replaced by a snapshot.
 func (c *Core) Holds() int {
 	n := 0
-	for _, p := range c.places {
-		if p.group != nil {
+	for _, p := range append(c.places[:len(c.places):len(c.places)], c.system) {
+		if p.group != nil || p.lost != nil || p.sink != nil && p.sink.installing {
 			n++
 		}
-	}
-	if c.system.group != nil {
-		n++
 	}
 	return n
 }

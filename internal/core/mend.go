@@ -134,7 +134,7 @@ func (c *Core) mendIn(from ident.NodeID, m *wire.Mend) {
 	d := p.group.Descriptor()
 	r, ok := d.Find(from)
 	if !ok {
-		c.out.Add(from, false, &wire.Where{Tablet: p.tablet, Descriptor: d.Append(nil)})
+		c.sayWhere(from, p)
 		return
 	}
 	if len(c.moves.out) < maxOutgoing && !c.sending(p, r.ID) {

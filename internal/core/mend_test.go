@@ -13,6 +13,8 @@ import (
 
 	"github.com/quorddb/quord/internal/kv"
 	"github.com/quorddb/quord/internal/record"
+	"github.com/quorddb/quord/internal/tablet"
+	"github.com/quorddb/quord/internal/wire"
 )
 
 var damageSeeds = flag.Int("damage-seeds", 3, "how many worlds TestDamageAtRandom runs")
@@ -199,6 +201,41 @@ func TestDamagedHeadIsMended(t *testing.T) {
 			t.Errorf("%d replicas were mended", n.core.mends.done)
 		}
 	}
+}
+
+// Who says that a damaged replica is none may know less than it did: that it was not one yet. What it has acknowledged must
+// stay until somebody says so who knows at least as much.
+func TestADamagedReplicaIsForgottenByWhoKnows(t *testing.T) {
+	w := newRing(t, 3, 3)
+	const tab = 7
+	k := key(tab)
+	w.must(w.nodes[0], "SET", k, "value")
+	w.run(time.Second)
+	n := w.follower(tab)
+	p := func() *place { return n.core.place(tab) }
+	id := p().group.Replica()
+	w.kill(n, nil)
+	n.flip(t, head(tab), 50)
+	w.start(n)
+	var others []tablet.Replica
+	for _, o := range w.nodes {
+		if o != n {
+			others = append(others, tablet.Replica{ID: uint64(1 + len(others)), Node: o.id, Role: tablet.Voter})
+		}
+	}
+	stale := tablet.Descriptor{Epoch: 1, NextID: 3, Replicas: others}
+	log := p().lost.Log()
+	n.event(func() {
+		n.core.where(&wire.Where{Tablet: tab, Applied: log.Start.Index - 1, Descriptor: stale.Append(nil)})
+	})
+	if p().lost == nil {
+		t.Fatal("it is forgotten")
+	}
+	w.whole(time.Minute)
+	if g := p().group; g == nil || g.Replica() != id || g.Applied() < log.Start.Index {
+		t.Fatal("the replica is not what it was")
+	}
+	w.must(n, "SET", k, "other")
 }
 
 // With one node dead and the head of another damaged nothing of the tablet can be decided; but what is needed to mend

@@ -9,7 +9,6 @@ import (
 	"github.com/quorddb/quord/internal/ident"
 	"github.com/quorddb/quord/internal/kv"
 	"github.com/quorddb/quord/internal/tablet"
-	"github.com/quorddb/quord/internal/wire"
 )
 
 // place is what a node knows of one tablet.
@@ -47,6 +46,7 @@ type place struct {
 	mended  time.Duration // when a damaged replica was last mended
 	wounds  uint64        // as the group had counted when it was last looked at
 	quietAt time.Duration // when this node last wondered whether its replica is still wanted
+	wonders int           // how often it has, since it knew a leader
 }
 
 func (c *Core) newPlace(t uint32) *place { return &place{tablet: t} }
@@ -280,7 +280,7 @@ func (c *Core) lookAt(p *place) {
 func (c *Core) retire(p *place, d *tablet.Descriptor) {
 	for _, n := range p.replicas {
 		if _, stays := d.Find(n); !stays && n != c.self && c.live(n) {
-			c.out.Add(n, false, &wire.Where{Tablet: p.tablet, Leader: c.self, Descriptor: d.Append(nil)})
+			c.sayWhere(n, p)
 		}
 	}
 }

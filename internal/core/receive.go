@@ -109,7 +109,7 @@ func (c *Core) raft(from ident.NodeID, m wire.Raft) {
 	}
 	if g := p.group; g != nil && g.Past(sender) {
 		// A replica that does not know yet that it was removed.
-		c.out.Add(from, false, &wire.Where{Tablet: p.tablet, Descriptor: g.Descriptor().Append(nil)})
+		c.sayWhere(from, p)
 		return
 	}
 	if c.tooTight(p, m.Body) {
@@ -118,6 +118,9 @@ func (c *Core) raft(from ident.NodeID, m wire.Raft) {
 	g, err := c.groupFor(p, to)
 	if err != nil {
 		c.tell(Debug, "a raft message was dropped", "from", from, "error", err)
+		if p.group != nil && p.group.Replica() < to {
+			c.out.Add(from, false, &wire.Who{Tablet: m.Tablet}) // which may say that this replica was removed
+		}
 		return
 	}
 	if g == nil {
@@ -138,8 +141,15 @@ func (c *Core) who(from ident.NodeID, m *wire.Who) {
 	if p == nil || p.group == nil || !p.group.Initialized() {
 		return
 	}
+	c.sayWhere(from, p)
+}
+
+// sayWhere tells a node who holds a tablet, as far as the replica of this node has applied.
+func (c *Core) sayWhere(to ident.NodeID, p *place) {
 	leader, _ := p.group.Leader()
-	c.out.Add(from, false, &wire.Where{Tablet: m.Tablet, Leader: leader, Descriptor: p.group.Descriptor().Append(nil)})
+	c.out.Add(to, false, &wire.Where{
+		Tablet: p.tablet, Leader: leader, Applied: p.group.Applied(), Descriptor: p.group.Descriptor().Append(nil),
+	})
 }
 
 // where hears who holds a tablet. A later descriptor that does not name this node's replica means that the group has
@@ -159,7 +169,8 @@ func (c *Core) where(m *wire.Where) {
 			c.destroy(p)
 		}
 	}
-	if _, named := d.Find(c.self); p.lost != nil && !named {
+	// A damaged replica may not know its id any more. But it was named when its log began.
+	if _, named := d.Find(c.self); p.lost != nil && !named && m.Applied >= p.lost.Log().Start.Index {
 		c.forgetLost(p, &d)
 	}
 	p.learn(m.Leader, d.Epoch, d.Nodes())
@@ -256,7 +267,7 @@ func (c *Core) tickGroup(p *place) {
 		}
 		p.quietAt = c.now.Mono
 	} else if led {
-		p.quietAt = 0
+		p.quietAt, p.wonders = 0, 0
 	}
 	c.alarms.set(p, next)
 	c.touch(p)
@@ -265,10 +276,13 @@ func (c *Core) tickGroup(p *place) {
 // sweepAgain is when a tablet is swept again in which more has expired than one entry takes.
 const sweepAgain = 20 * time.Millisecond
 
+// wonderAll is every which time all members are asked: nobody may be left of those that were replicas with this one.
+const wonderAll = 4
+
 // wonder asks around whether this node's replica is still one: its group may have removed it while it was away.
 func (c *Core) wonder(p *place) {
 	nodes := p.group.Descriptor().Nodes()
-	if len(nodes) <= 1 {
+	if p.wonders++; len(nodes) <= 1 || p.wonders%wonderAll == 0 {
 		nodes = c.memberIDs()
 	}
 	for _, n := range nodes {

@@ -105,7 +105,9 @@ func (g *Group) Tick(now time.Duration, rank int, live func(ident.NodeID) bool) 
 			if !g.raft.HasReady() {
 				g.lastBeat() // there is nobody to tell
 			}
-			g.endTransition(now)
+			if g.endTransition(now); g.goes() && g.Serving() {
+				g.HandOver(live)
+			}
 			e.beatAt = now + t.Heartbeat
 		}
 		return e.beatAt
@@ -181,13 +183,14 @@ func (g *Group) NodeLost(now time.Duration, node ident.NodeID, rank int) bool {
 }
 
 // NodeBack says that there is a connection to a node again, where there was none: a leader looks how things are there, and
-// an election that could not be won may be won now. It reports whether that concerns this group.
+// an election that could not be won may be won now; who rests asks whether all is as it was, for it may have been removed by
+// the other one. It reports whether that concerns this group.
 func (g *Group) NodeBack(now time.Duration, node ident.NodeID, rank int) bool {
 	if _, ok := g.head.descriptor.Find(node); !ok {
 		return false
 	}
 	switch e := &g.elect; {
-	case g.leading:
+	case g.leading || g.rest.resting:
 		g.Wake(now)
 	case e.campaigns > 0:
 		due := e.campaignAt
@@ -238,6 +241,7 @@ func (g *Group) observe(now time.Duration, rd *raft.Ready) {
 	leading := soft.RaftState == raft.StateLeader
 	switch {
 	case leading && !g.leading:
+		g.asked = 0
 		g.clock.start(g.head.time, now)
 		g.elect.campaignAt, g.elect.campaigns = 0, 0
 		g.elect.beatAt = now + g.cfg.Timing.Heartbeat

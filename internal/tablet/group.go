@@ -106,6 +106,7 @@ type Group struct {
 	proposedEpoch uint64 // the epoch of the change of replicas that was proposed last, and when
 	proposedAt    time.Duration
 	ending        kv.Position // where the next step out of a transition was proposed last
+	asked         uint64      // the replica that this leader asked to lead last
 
 	hurt   hurt
 	wounds uint64

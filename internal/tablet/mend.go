@@ -77,8 +77,17 @@ func (g *Group) Hurt() error { return g.hurt.err }
 // Stuck reports whether the damage keeps it from applying its log.
 func (g *Group) Stuck() bool { return g.hurt.stuck }
 
-// Alone reports whether this is the only replica of the tablet.
-func (g *Group) Alone() bool { return len(g.head.descriptor.Replicas) == 1 }
+// Alone reports whether this is the only replica of the tablet, but for former ones: these get nothing any more, and cannot
+// mend it.
+func (g *Group) Alone() bool {
+	n := 0
+	for i := range g.head.descriptor.Replicas {
+		if g.head.descriptor.Replicas[i].Role != Former {
+			n++
+		}
+	}
+	return n == 1
+}
 
 // Wound says that damage was met in what this replica stores.
 func (g *Group) Wound(err error) {

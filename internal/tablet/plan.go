@@ -114,7 +114,7 @@ func (g *Group) Plan(now time.Duration, targets []ident.NodeID, live, able func(
 	if n := min(len(missing), max(add, 0), max(1, len(targets)-len(voters)-len(ready)-len(behind))); n > 0 {
 		return g.add(missing[:n])
 	}
-	if step, why, ok := g.promote(voters, ready, behind, surplus, missing, len(targets), live); ok {
+	if step, why, ok := g.promote(voters, ready, behind, surplus, missing, len(targets), live, able); ok {
 		return step, why
 	}
 	if copying(behind, live) {
@@ -131,7 +131,7 @@ func (g *Group) Plan(now time.Duration, targets []ident.NodeID, live, able func(
 
 // promote makes voters of learners that have caught up and drops as many replicas that are not wanted any more.
 func (g *Group) promote(
-	voters, ready, behind, surplus []Replica, missing []ident.NodeID, want int, live func(ident.NodeID) bool,
+	voters, ready, behind, surplus []Replica, missing []ident.NodeID, want int, live, able func(ident.NodeID) bool,
 ) (Step, string, bool) {
 	self := func(r Replica) bool { return r.ID == g.replica }
 	var out []Replica
@@ -157,7 +157,7 @@ func (g *Group) promote(
 		}
 	}
 	if slices.ContainsFunc(out, self) {
-		return g.handOver(voters, surplus)
+		return g.handOver(voters, surplus, able)
 	}
 	if len(ready) == 0 && len(out) == 0 {
 		return 0, "", false
@@ -189,15 +189,34 @@ func copying(behind []Replica, live func(ident.NodeID) bool) bool {
 }
 
 // handOver gives leadership to a voter that stays, because this replica is to go.
-func (g *Group) handOver(voters, surplus []Replica) (Step, string, bool) {
-	for _, r := range voters {
-		stays := !slices.ContainsFunc(surplus, func(x Replica) bool { return x.ID == r.ID })
-		if stays && g.caughtUp(r.ID) {
-			g.TransferTo(r.ID)
-			return Handing, "to " + r.Node.Short() + ", as this replica is to go", true
-		}
+func (g *Group) handOver(voters, surplus []Replica, able func(ident.NodeID) bool) (Step, string, bool) {
+	stays := slices.DeleteFunc(slices.Clone(voters), func(r Replica) bool {
+		return slices.ContainsFunc(surplus, func(x Replica) bool { return x.ID == r.ID })
+	})
+	if r, ok := g.askToLead(stays, able); ok {
+		return Handing, "to " + r.Node.Short() + ", as this replica is to go", true
 	}
-	return Stuck, "this replica is to go and no other voter has caught up", true
+	return Stuck, "this replica is to go and no other voter can lead", true
+}
+
+// askToLead asks one of some voters to lead, one that is able and has caught up, and returns which. While it may yet succeed
+// that stays the one; if it has not, the next one is asked.
+func (g *Group) askToLead(voters []Replica, able func(ident.NodeID) bool) (Replica, bool) {
+	fit := slices.DeleteFunc(slices.Clone(voters), func(r Replica) bool {
+		return r.ID == g.replica || !able(r.Node) || !g.caughtUp(r.ID)
+	})
+	if len(fit) == 0 {
+		return Replica{}, false
+	}
+	under := g.raft.BasicStatus().LeadTransferee
+	if i := slices.IndexFunc(fit, func(r Replica) bool { return r.ID == under }); i >= 0 {
+		return fit[i], true
+	}
+	i := slices.IndexFunc(fit, func(r Replica) bool { return r.ID == g.asked })
+	next := fit[(i+1)%len(fit)]
+	g.asked = next.ID
+	g.TransferTo(next.ID)
+	return next, true
 }
 
 // lead hands leadership to the first target that is able when another leads.
@@ -330,19 +349,12 @@ func (g *Group) Missing(live func(ident.NodeID) bool) (n int) {
 	return n
 }
 
-// HandOver asks the first able voter that has caught up to lead. It reports whether there is one to ask, or one that
-// may yet catch up.
+// HandOver asks an able voter that has caught up to lead. It reports whether there is one to ask, or one that may yet catch
+// up.
 func (g *Group) HandOver(able func(ident.NodeID) bool) bool {
-	waiting := false
-	for _, r := range g.head.descriptor.Voters() {
-		if r.ID == g.replica || !able(r.Node) {
-			continue
-		}
-		if g.caughtUp(r.ID) {
-			g.TransferTo(r.ID)
-			return true
-		}
-		waiting = true
+	voters := g.head.descriptor.Voters()
+	if _, ok := g.askToLead(voters, able); ok {
+		return true
 	}
-	return waiting
+	return slices.ContainsFunc(voters, func(r Replica) bool { return r.ID != g.replica && able(r.Node) })
 }

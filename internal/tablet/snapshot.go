@@ -216,6 +216,8 @@ func (s *Sink) Move(log kv.Group) (w *kv.Write, last bool, err error) {
 	w = &kv.Write{}
 	if !s.moving {
 		s.moving = true
+		// What is there until the last Write is no replica, also if the stage should be lost: its head cannot be read.
+		w.State = append(w.State, kv.Op{Kind: kv.Set, Key: headKey(s.tablet), Value: []byte{0}})
 		for _, r := range stateRanges(s.tablet, s.machine) {
 			w.State = append(w.State, kv.Op{Kind: kv.DeleteRange, Key: r[0], Value: r[1]})
 		}

@@ -38,7 +38,7 @@ var errMidTurn = errors.New("tablet: the log is being written")
 
 // standAlone puts the library aside if there is no use for it, and it has nothing left to say.
 func (g *Group) standAlone(now time.Duration) {
-	if g.sole.on || now < g.sole.barred || !g.Alone() || !g.Sole() || g.hurt.stuck || g.raft.HasReady() ||
+	if g.sole.on || now < g.sole.barred || !g.Alone() || g.head.descriptor.Parting() || !g.Sole() || g.hurt.stuck || g.raft.HasReady() ||
 		g.head.applied.Index != g.log.last || g.proposed > 0 {
 		return
 	}

@@ -91,3 +91,58 @@ func TestALostReplicaKeepsWhatWasAcknowledged(t *testing.T) {
 		t.Fatalf("held %t, %v; makes up %t", held, err, lost.Makes(at(stored.Last)))
 	}
 }
+
+// In the midst of a move the state is neither the old one nor the new one. Should what is left of the snapshot be lost then,
+// nobody may take it for a replica.
+func TestAHalfMovedReplicaIsNone(t *testing.T) {
+	w := grown(t, 3, 3, 3)
+	c := w.newClient(0)
+	for i := range 50 {
+		c.expect("+OK\r\n", "SET", key(strconv.Itoa(i)), "value")
+	}
+	w.until("all have applied it", w.even)
+	n := w.nodes[1]
+	src, err := w.nodes[0].group.Snapshot()
+	n.must(err)
+	sink, err := NewSink(theTablet, n.id, n.group.cfg.Machine, n.store, src.Head)
+	n.must(err)
+	for last := false; !last; {
+		var chunk []byte
+		chunk, last, err = src.Next(500)
+		n.must(err)
+		wr, _, err := sink.Receive(chunk, n.group)
+		n.must(err)
+		n.write(wr)
+	}
+	n.must(src.Close())
+	log := n.group.Log()
+	n.group.Abandon()
+	n.group = nil
+	sink.step = 200
+	wr, last, err := sink.Move(log)
+	n.must(err)
+	if last {
+		t.Fatal("the move is over: this shows nothing")
+	}
+	n.write(wr)
+	lower, upper := StageRange(theTablet)
+	n.write(&kv.Write{State: []kv.Op{{Kind: kv.DeleteRange, Key: lower, Value: upper}}})
+	if _, err := Open(n.config(), log, n.mono()); !Damaged(err) {
+		t.Fatalf("it opens: %v", err)
+	}
+}
+
+// The only voter of a tablet, whose former companion is about to be dismissed, answers an error where a damaged record is
+// needed, and goes on: nobody is there to mend it from, and the dismissal stands behind the entry in its log.
+func TestTheLastVoterIsAloneBesideAFormerOne(t *testing.T) {
+	w := grown(t, 1, 2, 2)
+	c := w.newClient(0)
+	c.expect("+OK\r\n", "SET", key("a"), "b")
+	w.targets = []int{0}
+	l := w.nodes[0]
+	w.until("the other one is former", func() bool { return l.group.Descriptor().Parting() })
+	if !l.group.Alone() || l.group.sole.on {
+		t.Fatalf("alone %t, without the library %t", l.group.Alone(), l.group.sole.on)
+	}
+	w.until("it is dismissed", w.settled)
+}

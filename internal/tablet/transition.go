@@ -17,22 +17,18 @@ const epochSize = 8
 // endTransition takes the next step out of a transition: its end, and then, where replicas were removed, their dismissal.
 //
 // The library is not left to end transitions by itself, for it would let a leader that is to go do so, which then cannot see
-// to the rest. Such a leader hands over to one who stays.
+// to the rest. Such a leader hands over to one who stays, with its next heartbeat (Tick).
 //
 // The end may be known to its leader alone for a while. Those who stay would need the votes of the replicas that it removes,
 // should this leader die then; so these keep what they have, and the right to vote in the old configuration, until an entry
 // is decided that none of those who stay can hold without knowing of the end (applyDismissal).
 func (g *Group) endTransition(now time.Duration) {
 	d := &g.head.descriptor
-	if !d.Joint && !d.Parting() || !g.Serving() || g.ending.Term == g.term && g.ending.Index > g.head.applied.Index {
+	if !d.Joint && !d.Parting() || g.goes() || !g.Serving() || g.ending.Term == g.term && g.ending.Index > g.head.applied.Index {
 		return // nothing to end, or the step is among the entries that are to be applied
 	}
 	at := g.lastIndex() + 1
 	if d.Joint {
-		if r, ok := d.Replica(g.replica); ok && r.Role == Outgoing {
-			g.handToWhoStays()
-			return
-		}
 		if err := g.raft.ProposeConfChange(&pb.ConfChangeV2{}); err != nil {
 			return // the next heartbeat tries again
 		}
@@ -47,13 +43,10 @@ func (g *Group) endTransition(now time.Duration) {
 	g.rest.stirred = true
 }
 
-func (g *Group) handToWhoStays() {
-	for _, r := range g.head.descriptor.Voters() {
-		if g.caughtUp(r.ID) {
-			g.TransferTo(r.ID)
-			return
-		}
-	}
+// goes reports whether this replica is on its way out.
+func (g *Group) goes() bool {
+	r, ok := g.head.descriptor.Replica(g.replica)
+	return ok && r.Role == Outgoing
 }
 
 // applyMembership takes over a new descriptor. It is carried by the change itself; the end of a transition (endTransition)

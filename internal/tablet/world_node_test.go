@@ -483,7 +483,7 @@ func (n *node) lookAt() {
 	if nodes := g.Descriptor().Nodes(); !slices.Equal(nodes, n.replicas) {
 		for _, id := range n.replicas {
 			for _, o := range n.w.nodes {
-				if o.id == id && o != n && !slices.Contains(nodes, id) {
+				if o.id == id && o != n && n.led && n.live(id) && !slices.Contains(nodes, id) {
 					n.tell(o.at)
 				}
 			}

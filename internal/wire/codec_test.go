@@ -33,7 +33,7 @@ func someMessages() []Message {
 		Ask{},
 		&Registry{Encoded: []byte("registry")},
 		&Who{Tablet: 5},
-		&Where{Tablet: 5, Leader: nodeID(2), Descriptor: []byte("descriptor")},
+		&Where{Tablet: 5, Leader: nodeID(2), Applied: 300, Descriptor: []byte("descriptor")},
 		&Offer{Transfer: 1 << 40, Tablet: 5, Replica: 3, Head: []byte("head")},
 		&Chunk{Transfer: 1 << 40, Seq: 1, Data: []byte("data")},
 		&Verdict{Transfer: 1 << 40, Seq: 1, State: Receiving},

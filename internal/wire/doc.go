@@ -19,7 +19,8 @@
 //	Ask        nothing: asks for the registry
 //	Registry   a registry (package registry)
 //	Who        tablet: asks who holds it
-//	Where      tablet, leader (16 bytes), then a descriptor (package tablet), empty where nothing is known
+//	Where      tablet, leader (16 bytes), the index as of which it holds, then a descriptor (package tablet), empty where
+//	           nothing is known
 //	Offer      transfer, tablet, replica it is for, then the head of a snapshot
 //	Chunk      transfer, sequence number from 1, then a chunk of a snapshot
 //	Verdict    transfer, sequence number up to which all is stored, state (1 byte): what the receiver says

@@ -128,6 +128,7 @@ type Who struct{ Tablet uint32 }
 type Where struct {
 	Tablet     uint32
 	Leader     ident.NodeID
+	Applied    uint64 // the index of the log as of which the descriptor holds
 	Descriptor []byte
 }
 
@@ -251,6 +252,7 @@ func (m *Who) append(b []byte) []byte { return binary.AppendUvarint(b, uint64(m.
 func (m *Where) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(m.Tablet))
 	b = append(b, m.Leader[:]...)
+	b = binary.AppendUvarint(b, m.Applied)
 	return append(b, m.Descriptor...)
 }
 
@@ -357,7 +359,7 @@ func decode(kind Kind, body []byte) (any, error) {
 	case KindWho:
 		m = &Who{Tablet: r.uint32()}
 	case KindWhere:
-		m = &Where{Tablet: r.uint32(), Leader: r.node(), Descriptor: r.b}
+		m = &Where{Tablet: r.uint32(), Leader: r.node(), Applied: r.uvarint(), Descriptor: r.b}
 	case KindOffer:
 		m = &Offer{Transfer: r.uvarint(), Tablet: r.uint32(), Replica: r.uvarint(), Head: r.b}
 	case KindChunk:
