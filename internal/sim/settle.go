@@ -112,8 +112,14 @@ func (w *World) systemMisplaced(size int) string {
 	if l == nil {
 		return "the system group has no leader"
 	}
-	if d := l.proc.core.Replica(core.System).Descriptor(); d.Joint || len(d.Voters()) != size || len(d.Replicas) != size {
+	d := l.proc.core.Replica(core.System).Descriptor()
+	if d.Joint || len(d.Voters()) != size || len(d.Replicas) != size {
 		return fmt.Sprintf("the system group has %s, want %d voters", w.describe(d), size)
+	}
+	for _, r := range d.Replicas {
+		if m := w.holder(r.Node); m == nil || m.proc == nil {
+			return fmt.Sprintf("the system group has %s, of whom %s is gone", w.describe(d), w.nameOf(r.Node))
+		}
 	}
 	return ""
 }
