@@ -245,7 +245,7 @@ func TestGateClosesBeforeMembershipGrows(t *testing.T) {
 					if o == n || p == nil || p.group == nil || !p.group.Initialized() {
 						continue
 					}
-					if r, ok := p.group.Descriptor().Find(o.id); until > w.now+time.Second && ok && r.Role != tablet.Learner && r.Role != tablet.Former {
+					if r, ok := p.group.Descriptor().Find(o.id); until > w.now+time.Second && ok && r.Role.Counts() {
 						t.Fatalf("node %d reads tablet %d by itself for good, and node %d votes in it", n.index, tab, o.index)
 					}
 					if g := n.core.place(tab).group; p.group.Leading() && (g == nil || p.group.Term() > g.Term()) {

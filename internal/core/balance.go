@@ -45,8 +45,7 @@ func (p *place) moving() bool {
 	case tablet.Adding, tablet.Catching, tablet.Changing, tablet.Waiting, tablet.Stuck:
 		return true
 	}
-	d := p.group.Descriptor()
-	return d.Joint || d.Parting()
+	return p.group.Descriptor().Changing()
 }
 
 // undecided reports whether they may be about to be: the ring or the registry have changed since they were compared
@@ -300,7 +299,7 @@ func (c *Core) systemTargets() []ident.NodeID {
 		if !c.counts(&m) || m.State == registry.Joining {
 			continue
 		}
-		if r, ok := c.system.group.Descriptor().Find(m.ID); ok && r.Role != tablet.Outgoing && r.Role != tablet.Former {
+		if r, ok := c.system.group.Descriptor().Find(m.ID); ok && r.Role.Stays() {
 			if m.State == registry.Down && !c.live(m.ID) {
 				down = append(down, m.ID)
 			} else {

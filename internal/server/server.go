@@ -149,7 +149,7 @@ func (s *Server) admit(conn net.Conn) {
 		s.mu.Unlock()
 		s.counted.rejected.Add(1)
 		// A fresh socket takes one line at once; the deadline is for the one that does not.
-		_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
+		_ = conn.SetWriteDeadline(time.Now().Add(time.Second)) // fails only on a closed connection, which needs no answer
 		_, _ = conn.Write([]byte("-ERR max number of clients reached\r\n"))
 		conn.Close()
 		return

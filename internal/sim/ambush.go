@@ -44,7 +44,7 @@ func (r *run) strike(f Fault, number uint32, d tablet.Descriptor) {
 		return ok && m != l && (x.Role == tablet.Voter || x.Role == tablet.Outgoing)
 	}
 	only := func(m *Machine) bool { return m == l }
-	what := r.w.watch.name(int(min(number, uint32(r.w.cfg.Tablets))))
+	what := r.w.watch.nameOf(number)
 	switch f.Pick >> 48 % 4 {
 	case 0:
 		r.begin(f, "midway in a change of %s, its leader dies", what)
@@ -119,7 +119,7 @@ func (r *run) bereft(number uint32, d *tablet.Descriptor) {
 		if l.proc == nil || l.spent || !r.w.keeps(&b.midst, l) || !r.w.dispensable(l, number) {
 			return
 		}
-		r.begin(b.Fault, "midway in a change of %s, its leader %s dies for good", r.w.watch.name(int(min(number, uint32(r.w.cfg.Tablets)))), l.Name())
+		r.begin(b.Fault, "midway in a change of %s, its leader %s dies for good", r.w.watch.nameOf(number), l.Name())
 		id := l.dir.id
 		r.bury(l)
 		r.w.after(b.For, func() { r.remove(id, nil) })

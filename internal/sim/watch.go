@@ -82,6 +82,11 @@ func (j *watch) number(i int) uint32 {
 	return uint32(i)
 }
 
+// nameOf is name for the number of a tablet, or of the system group.
+func (j *watch) nameOf(number uint32) string {
+	return j.name(int(min(number, uint32(j.w.cfg.Tablets))))
+}
+
 func (j *watch) began(p *Process) {
 	j.seen[p] = &eye{groups: make([]glimpse, len(j.groups))}
 	j.look(p)

@@ -48,6 +48,12 @@ func (r Role) String() string {
 	return "unknown"
 }
 
+// Counts reports whether a replica with this role has a vote that counts, in one half of a joint configuration at least.
+func (r Role) Counts() bool { return r == Voter || r == Incoming || r == Outgoing }
+
+// Stays reports whether it is there after the transition.
+func (r Role) Stays() bool { return r != Outgoing && r != Former }
+
 // Replica is one copy of a tablet. Its id is unique in the life of the tablet and never used again, so a replica
 // that was removed cannot be mistaken for one that came later.
 type Replica struct {
@@ -171,6 +177,9 @@ func (d *Descriptor) dismiss() Descriptor {
 func (d *Descriptor) Parting() bool {
 	return slices.ContainsFunc(d.Replicas, func(r Replica) bool { return r.Role == Former })
 }
+
+// Changing reports whether the voters are being changed: a transition is under way, or has yet to be concluded.
+func (d *Descriptor) Changing() bool { return d.Joint || d.Parting() }
 
 // String returns the descriptor as people read it: "epoch 3: 1@aabbccdd voter, 2@... learner".
 func (d *Descriptor) String() string {

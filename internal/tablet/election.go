@@ -213,7 +213,7 @@ func (g *Group) forgetLeader() {
 // log. It hands over then.
 func (g *Group) votes() bool {
 	r, ok := g.head.descriptor.Replica(g.replica)
-	return ok && r.Role != Learner && r.Role != Former
+	return ok && r.Role.Counts()
 }
 
 // observe takes over what raft says about leadership after a step.

@@ -62,7 +62,7 @@ func (g *Group) Wake(now time.Duration) {
 // mayRest reports whether a leader that is about to send a heartbeat may rest after it.
 func (g *Group) mayRest(live func(ident.NodeID) bool) bool {
 	applied := g.head.applied.Index
-	if g.rest.stirred || !g.Serving() || g.head.descriptor.Joint || g.head.descriptor.Parting() || applied != g.log.last || g.proposed > 0 ||
+	if g.rest.stirred || !g.Serving() || g.head.descriptor.Changing() || applied != g.log.last || g.proposed > 0 ||
 		len(g.waiting) > 0 || g.reads.len() > 0 || g.wanted || g.hold > 0 || g.raft.BasicStatus().LeadTransferee != 0 {
 		return false
 	}

@@ -7,6 +7,24 @@ import (
 	"github.com/quorddb/quord/internal/kv"
 )
 
+// stage receives a whole snapshot in chunks of about size bytes. One of a single chunk is not staged: it returns the Write that
+// installs it.
+func (n *node) stage(src *Source, sink *Sink, size int) *kv.Write {
+	for last := false; !last; {
+		var chunk []byte
+		var err error
+		chunk, last, err = src.Next(size)
+		n.must(err)
+		w, whole, err := sink.Receive(chunk, n.group)
+		n.must(err)
+		if whole {
+			return w
+		}
+		n.write(w)
+	}
+	return nil
+}
+
 // A replica that is mended has acknowledged entries beyond the snapshot's place, and the entry at that place cannot be read
 // any more, from a log that is not needed otherwise. What it acknowledged must stay: it may have been decided with its help.
 func TestAMendKeepsWhatWasAcknowledged(t *testing.T) {
@@ -33,19 +51,7 @@ func TestAMendKeepsWhatWasAcknowledged(t *testing.T) {
 			}
 			sink, err := NewSink(theTablet, n.id, g.cfg.Machine, n.store, src.Head)
 			n.must(err)
-			var end *kv.Write
-			for last := false; !last; {
-				var chunk []byte
-				chunk, last, err = src.Next(size)
-				n.must(err)
-				wr, whole, err := sink.Receive(chunk, g)
-				n.must(err)
-				if whole {
-					end = wr
-				} else {
-					n.write(wr)
-				}
-			}
+			end := n.stage(src, sink, size)
 			if end == nil { // as after a crash in the midst of the move
 				sink, err = Staged(theTablet, n.id, g.cfg.Machine, n.store)
 				n.must(err)
@@ -106,14 +112,7 @@ func TestAHalfMovedReplicaIsNone(t *testing.T) {
 	n.must(err)
 	sink, err := NewSink(theTablet, n.id, n.group.cfg.Machine, n.store, src.Head)
 	n.must(err)
-	for last := false; !last; {
-		var chunk []byte
-		chunk, last, err = src.Next(500)
-		n.must(err)
-		wr, _, err := sink.Receive(chunk, n.group)
-		n.must(err)
-		n.write(wr)
-	}
+	n.stage(src, sink, 500)
 	n.must(src.Close())
 	log := n.group.Log()
 	n.group.Abandon()

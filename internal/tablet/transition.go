@@ -24,7 +24,7 @@ const epochSize = 8
 // is decided that none of those who stay can hold without knowing of the end (applyDismissal).
 func (g *Group) endTransition(now time.Duration) {
 	d := &g.head.descriptor
-	if !d.Joint && !d.Parting() || g.goes() || !g.Serving() || g.ending.Term == g.term && g.ending.Index > g.head.applied.Index {
+	if !d.Changing() || g.goes() || !g.Serving() || g.ending.Term == g.term && g.ending.Index > g.head.applied.Index {
 		return // nothing to end, or the step is among the entries that are to be applied
 	}
 	at := g.lastIndex() + 1

@@ -213,7 +213,7 @@ func (g *Group) persist(t *Turn, rd *raft.Ready) {
 		// But no entry may be on disk without what its leader knew to be committed, or a restart might campaign
 		// under a membership that later entries have left behind, and those whom it asks are gone (entryDismiss). Where the state on disk says so, or nobody else could
 		// have decided, that will do; in a change of replicas it is kept even so, should the head be damaged.
-		if d := &g.head.descriptor; (g.log.hard.Commit > g.head.applied.Index || d.Joint || d.Parting()) && !g.sole.on {
+		if !g.sole.on && (g.log.hard.Commit > g.head.applied.Index || g.head.descriptor.Changing()) {
 			hard := g.log.hard
 			op.Hard = &hard
 		}
