@@ -66,16 +66,21 @@ func (c *child) how() string {
 	return c.cmd.ProcessState.String()
 }
 
-// watch tells of children that end, until ctx ends or all have.
+// watch tells of children that end, until ctx ends or all have. One that has ended by then is told too.
 func (f *family) watch(ctx context.Context) error {
 	for alive := len(f.children); alive > 0; {
+		var c *child
 		select {
+		case c = <-f.ended:
 		case <-ctx.Done():
-			return nil
-		case c := <-f.ended:
-			alive--
-			fmt.Fprintf(f.log, "quord: %s (pid %d) has ended: %s; %s left\n", c.name, c.cmd.Process.Pid, c.how(), plural(alive, "node"))
+			select {
+			case c = <-f.ended:
+			default:
+				return nil
+			}
 		}
+		alive--
+		fmt.Fprintf(f.log, "quord: %s (pid %d) has ended: %s; %s left\n", c.name, c.cmd.Process.Pid, c.how(), plural(alive, "node"))
 	}
 	return errors.New("all nodes have ended")
 }

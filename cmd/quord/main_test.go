@@ -85,11 +85,11 @@ func shut(ts *testscript.TestScript, _ bool, args []string) {
 	})
 }
 
-// until FILE: waits until the file is there and not empty.
+// until FILE [TEXT]: waits until the file is there and not empty, and holds the text.
 func until(ts *testscript.TestScript, _ bool, args []string) {
-	await(ts, args[0], func() bool {
-		info, err := os.Stat(ts.MkAbs(args[0]))
-		return err == nil && info.Size() > 0
+	await(ts, strings.Join(args, " to hold "), func() bool {
+		held, err := os.ReadFile(ts.MkAbs(args[0]))
+		return err == nil && len(held) > 0 && strings.Contains(string(held), strings.Join(args[1:], " "))
 	})
 }
 

@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"os"
+	"os/exec"
 	"runtime/debug"
 	"strings"
 	"testing"
@@ -30,6 +33,25 @@ func TestPrefixerWritesWholeLines(t *testing.T) {
 	_, _ = p.Write(bytes.Repeat([]byte("x"), 2*maxLine))
 	if n := strings.Count(out.String(), "\n"); n != 2 || len(p.line) != 0 {
 		t.Errorf("a line without an end is cut into %d, and %d bytes are kept", n, len(p.line))
+	}
+}
+
+// Who stops a ring from which a node has gone must be told so: it may be why the ring was stopped.
+func TestWatchTellsWhoHasEndedAtTheEnd(t *testing.T) {
+	var out bytes.Buffer
+	f := newFamily(&out, "", nil)
+	for i := range maxDevNodes {
+		c := &child{name: "gone", cmd: &exec.Cmd{Process: &os.Process{Pid: i}}}
+		f.children = append(f.children, c, &child{name: "up"})
+		f.ended <- c
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := f.watch(ctx); err != nil {
+		t.Error(err)
+	}
+	if n := strings.Count(out.String(), "quord: gone (pid "); n != maxDevNodes {
+		t.Errorf("%d of %d are told:\n%s", n, maxDevNodes, &out)
 	}
 }
 
