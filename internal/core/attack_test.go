@@ -350,6 +350,7 @@ func TestHandOver(t *testing.T) {
 	load := w.load(0, 1)
 	n := w.nodes[2]
 	w.run(time.Second)
+	load.longest = 0
 	begun := w.now
 	for left := -1; left != 0; {
 		n.event(func() { left = n.core.HandOver() })
@@ -371,6 +372,9 @@ func TestHandOver(t *testing.T) {
 	load.check()
 	if load.uncertain+load.refused > 0 {
 		t.Errorf("%d uncertain, %d refused", load.uncertain, load.refused)
+	}
+	if load.longest > 50*time.Millisecond {
+		t.Errorf("a request took %v", load.longest)
 	}
 }
 

@@ -19,6 +19,7 @@ type load struct {
 	counters []counter
 
 	ok, uncertain, refused int
+	longest                time.Duration // that a request took
 }
 
 type counter struct {
@@ -74,6 +75,7 @@ func (l *load) next(c *counter) {
 
 func (l *load) judge(c *counter, q *call, verb string, low int64) {
 	write := verb == "INCR"
+	l.longest = max(l.longest, q.took)
 	if q.took > 5*time.Second+100*time.Millisecond {
 		l.w.t.Errorf("%s %s took %v", verb, c.key, q.took)
 	}

@@ -98,19 +98,17 @@ func (m *machine) start(flags ...string) {
 	eventually(m.t, m.addr+" is ready", func() error { return n.Ready() })
 }
 
-// stop ends the node in peace and returns how long that took.
-func (m *machine) stop() time.Duration {
+// stop ends the node in peace. What it waits for in vain, Close says.
+func (m *machine) stop() {
 	if m.node == nil {
-		return 0
+		return
 	}
-	begun := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := m.node.Close(ctx); err != nil {
 		m.t.Errorf("close %s: %v", m.addr, err)
 	}
 	m.node = nil
-	return time.Since(begun)
 }
 
 // eventually waits until cond says nil.
@@ -227,8 +225,9 @@ func TestOneNode(t *testing.T) {
 	for i := range 100 {
 		c.must("+OK", "SET", fmt.Sprint("k", i), fmt.Sprint("v", i))
 	}
-	if took := m.stop(); took > 5*time.Second {
-		t.Errorf("a node alone took %v to stop", took)
+	m.stop()
+	if strings.Contains(m.log.String(), "still led here") {
+		t.Error("a node alone waited for others to take over what it led")
 	}
 	if _, err := net.Dial("tcp", m.addr); err == nil {
 		t.Error("somebody still listens")
@@ -260,7 +259,8 @@ func TestThreeNodes(t *testing.T) {
 		clients[(i+1)%3].must(fmt.Sprint("v", i), "GET", fmt.Sprint("k", i))
 	}
 
-	// Clients of the others go on while one stops: each request succeeds, and soon.
+	// Clients of the others go on while one stops: each request succeeds. That none waits long is seen in virtual time
+	// (core's TestHandOver).
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
 	for i, c := range clients[:2] {
@@ -271,21 +271,15 @@ func TestThreeNodes(t *testing.T) {
 					return
 				default:
 				}
-				begun := time.Now()
 				got, err := c.do("INCR", fmt.Sprint("n", i, k%16))
 				if err != nil || got[0] != ':' {
 					t.Errorf("while a node stops: %q, %v", got, err)
 					return
 				}
-				if took := time.Since(begun); took > 3*time.Second {
-					t.Errorf("a write took %v while a node stopped", took)
-				}
 			}
 		})
 	}
-	if took := ms[2].stop(); took > 10*time.Second {
-		t.Errorf("stopping took %v", took)
-	}
+	ms[2].stop()
 	close(stop)
 	wg.Wait()
 	ms[2].start()
@@ -543,9 +537,7 @@ func TestCloseUnderLoad(t *testing.T) {
 	for range 8 {
 		<-started
 	}
-	if took := m.stop(); took > 10*time.Second {
-		t.Errorf("it took %v", took)
-	}
+	m.stop()
 	wg.Wait()
 }
 
