@@ -134,9 +134,21 @@ func New(cfg Config, now Now) (*Core, error) {
 	if err := c.memory.load(cfg.Store); err != nil {
 		return nil, err
 	}
+	owned, err := c.ownsStore()
+	if err != nil {
+		return nil, err
+	}
 	reg, err := loadRegistry(cfg.Store)
 	if err != nil {
 		return nil, err
+	}
+	if reg != nil && c.wasRemoved(reg) { // before any replica is looked at: none would name this node
+		return nil, removedFrom(reg.Cluster())
+	}
+	if !owned {
+		if err := c.write(c.ownership()); err != nil {
+			return nil, err
+		}
 	}
 	c.registry = reg
 	if reg == nil {

@@ -96,3 +96,32 @@ func TestBackAfterAllCompanionsHaveLeft(t *testing.T) {
 	w.settled(2 * time.Minute)
 	w.whole(time.Minute)
 }
+
+// A node that is started with a key that is not its own (a bit of it has turned over) must leave what is stored alone: no
+// replica names it, which looks as if all had been removed.
+func TestAnotherKeyDestroysNothing(t *testing.T) {
+	for name, named := range map[string]bool{"a store that names its node": true, "one of an earlier build": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newRing(t, 602, 1)
+			n := w.nodes[0]
+			w.must(n, "SET", "a", "b")
+			w.run(time.Second)
+			w.kill(n, nil)
+			if !named {
+				w.write(n, &kv.Write{State: []kv.Op{{Kind: kv.Delete, Key: ownerKey}}})
+			}
+			cfg := n.config()
+			cfg.Key = w.add().key
+			cfg.Boot++
+			if _, err := New(cfg, n.time()); err == nil {
+				t.Fatal("it starts")
+			} else if named && !strings.Contains(err.Error(), "Put the right key back") {
+				t.Fatal(err)
+			}
+			w.start(n)
+			if got := w.must(n, "GET", "a"); got != "$1\r\nb\r\n" {
+				t.Fatalf("after it has its own key again: %q", got)
+			}
+		})
+	}
+}

@@ -41,9 +41,6 @@ func (c *Core) resume() error {
 	c.member.started = c.now.Mono
 	self, ok := c.registry.Member(c.self)
 	if !ok {
-		if c.wasRemoved(c.registry) {
-			return fmt.Errorf("this node was removed from cluster %s for good; start it with an empty data directory to join as a new node", c.Cluster())
-		}
 		c.member.phase = phaseAdmitted // it had learned of the cluster, and was stopped before it was admitted
 		return nil
 	}
@@ -295,7 +292,7 @@ func (c *Core) registryIn(b []byte) {
 	first := c.registry == nil
 	if first {
 		if c.wasRemoved(reg) {
-			c.fail(fmt.Errorf("this node was removed from cluster %s for good; start it with an empty data directory to join as a new node", reg.Cluster()))
+			c.fail(removedFrom(reg.Cluster()))
 			return
 		}
 	}
@@ -369,6 +366,10 @@ func (c *Core) tickLeave() {
 	})
 }
 
+func removedFrom(cluster ident.ClusterID) error {
+	return fmt.Errorf("this node was removed from cluster %s for good; start it with an empty data directory to join as a new node", cluster)
+}
+
 // ErrLeft is what a node ends with when it has left its cluster.
 var ErrLeft = errors.New("this node has left the cluster")
 
@@ -383,7 +384,7 @@ func (c *Core) removed(leaving bool) {
 		done(nil)
 	}
 	if !leaving {
-		c.fail(fmt.Errorf("this node was removed from cluster %s for good; start it with an empty data directory to join as a new node", c.Cluster()))
+		c.fail(removedFrom(c.Cluster()))
 		return
 	}
 	c.tell(Info, "this node is no member of the cluster any more")

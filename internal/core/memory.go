@@ -1,6 +1,7 @@
 package core
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"github.com/quorddb/quord/internal/ident"
 	"github.com/quorddb/quord/internal/kv"
 	"github.com/quorddb/quord/internal/registry"
+	"github.com/quorddb/quord/internal/tablet"
 )
 
 // A node that lost a part of its memory must not vote with what is left. Each counts its synced writes. When it connects
@@ -16,6 +18,34 @@ import (
 // cloned copy, and is refused. A copy counts its starts as the original does, so a boot has random bits below the count.
 
 var sequenceKey = []byte("nsequence") // the number of synced writes (8 bytes)
+
+// ownerKey is where a store names the node whose it is, sealed. A key with a bit turned over is another node's key, to which
+// each replica here would look like one that was removed.
+var ownerKey = []byte("nowner")
+
+// ownsStore reports whether the store says that it is this node's. One that says that it is another's is an error.
+func (c *Core) ownsStore() (bool, error) {
+	b, err := c.store.Get(ownerKey)
+	if err == nil {
+		b, err = tablet.Unseal(ownerKey, b)
+	}
+	switch {
+	case errors.Is(err, kv.ErrNotFound), tablet.Damaged(err):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("read whose store it is: %w", err)
+	case len(b) != ident.Size:
+		return false, fmt.Errorf("whose store it is: %w", kv.ErrCorrupt)
+	case ident.NodeID(b) != c.self:
+		return false, fmt.Errorf("this is the store of node %s, but the key is that of node %s: it is damaged, or from another directory. Put the right key back; nothing was changed", ident.NodeID(b), c.self)
+	}
+	return true, nil
+}
+
+// ownership returns the Write that makes the store this node's.
+func (c *Core) ownership() *kv.Write {
+	return &kv.Write{State: []kv.Op{{Kind: kv.Set, Key: ownerKey, Value: tablet.Seal(ownerKey, bytes.Clone(c.self[:]))}}}
+}
 
 var admittedKey = []byte("nadmitted") // there once the registry has named this node
 

@@ -22,15 +22,13 @@ const (
 	pemType  = "PRIVATE KEY"
 )
 
-// loadKey reads the node's key; fresh reports that the directory holds no node yet.
+// loadKey reads the node's key, nil where there is none; fresh reports that the directory holds no store either.
 func loadKey(dir string) (key ed25519.PrivateKey, fresh bool, err error) {
 	path := filepath.Join(dir, keyFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Stat(filepath.Join(dir, storeDir, "FORMAT")); err == nil {
-			return nil, false, fmt.Errorf("%s holds a store but no %s: the node's identity is lost; give an empty directory to join as a new node", dir, keyFile)
-		}
-		return nil, true, nil
+		_, err := os.Stat(filepath.Join(dir, storeDir, "FORMAT"))
+		return nil, err != nil, nil
 	}
 	if err != nil {
 		return nil, false, fmt.Errorf("read the node's key: %w", err)
@@ -48,6 +46,19 @@ func loadKey(dir string) (key ed25519.PrivateKey, fresh bool, err error) {
 		return nil, false, fmt.Errorf("%s holds a %T: want an Ed25519 private key", path, parsed)
 	}
 	return key, false, nil
+}
+
+// firstKey makes the key of a node that never had one. A store that was never used is what a first start leaves that ended,
+// or found no room, before it had made the key.
+func firstKey(dir string, s kv.Store) (ed25519.PrivateKey, error) {
+	_, err := s.Get(bootKey)
+	if err == nil {
+		return nil, fmt.Errorf("%s holds a store but no %s: the node's identity is lost; give an empty directory to join as a new node", dir, keyFile)
+	}
+	if !errors.Is(err, kv.ErrNotFound) {
+		return nil, fmt.Errorf("read the boot counter: %w", err)
+	}
+	return makeKey(dir)
 }
 
 // makeKey makes the node's key and writes it, durably, before anything depends on it.

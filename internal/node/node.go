@@ -116,7 +116,7 @@ func (n *Node) open(ctx context.Context, l listeners, key ed25519.PrivateKey, st
 		return err
 	}
 	if key == nil {
-		if key, err = makeKey(n.cfg.Dir); err != nil {
+		if key, err = firstKey(n.cfg.Dir, n.store); err != nil {
 			return err
 		}
 	}

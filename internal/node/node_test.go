@@ -23,6 +23,7 @@ import (
 	"github.com/quorddb/quord/internal/config"
 	"github.com/quorddb/quord/internal/core"
 	"github.com/quorddb/quord/internal/freeport"
+	"github.com/quorddb/quord/internal/store"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -440,6 +441,7 @@ func TestAddressInUse(t *testing.T) {
 func TestLostOrDamagedKey(t *testing.T) {
 	m := newMachine(t)
 	m.start("--init")
+	m.client().must("+OK", "SET", "key", "value")
 	m.stop()
 	path := filepath.Join(m.dir, keyFile)
 	pem, err := os.ReadFile(path)
@@ -462,10 +464,34 @@ func TestLostOrDamagedKey(t *testing.T) {
 	if _, err := m.open(context.Background(), "--init"); err == nil || !strings.Contains(err.Error(), "identity is lost") {
 		t.Errorf("without its key: %v", err)
 	}
+	// Any 32 bytes are a key, so one with a bit turned over is another node's. What is stored must outlive the attempt.
+	if _, err := makeKey(m.dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.open(context.Background()); err == nil || !strings.Contains(err.Error(), "Put the right key back") {
+		t.Errorf("with another key: %v", err)
+	}
 	if err := os.WriteFile(path, pem, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	m.start()
+	m.client().must("value", "GET", "key")
+}
+
+// A first start that ends before it has made the key, as where the disk is full, leaves an empty store. The next one goes on
+// from there.
+func TestStartIsCutBeforeTheKey(t *testing.T) {
+	m := newMachine(t)
+	cfg := m.config()
+	s, err := store.Open(store.Config{Dir: filepath.Join(cfg.Dir, storeDir)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.start("--init")
+	m.client().must("+OK", "SET", "key", "value")
 }
 
 // The node of one cluster that is pointed at another one stays what it is, and both say why.
