@@ -1,6 +1,7 @@
 package store
 
 import (
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -218,13 +219,48 @@ func (s *Store) checkpointed() (uint64, error) {
 	return binary.BigEndian.Uint64(body[1:]), closer.Close()
 }
 
+// makeSecret draws the secret of a new journal. It lies where damage is noticed in any case: without the secret no record
+// of the journal can be told from nothing.
+func (s *Store) makeSecret() error {
+	v := []byte{recordKind, 0, 0, 0, 0}
+	rand.Read(v[1:]) //nolint:errcheck // it never fails
+	v = binary.BigEndian.AppendUint32(v, checksum([]byte{secretKey}, v))
+	if err := s.db.Set([]byte{secretKey}, v, pebble.NoSync); err != nil {
+		return err
+	}
+	return s.db.Flush()
+}
+
+// secret returns the secret of the journal; 0 for the directory of a build that had none.
+func (s *Store) secret() (uint32, error) {
+	v, closer, err := s.db.Get([]byte{secretKey})
+	if errors.Is(err, pebble.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, readError("read the secret of the journal", err)
+	}
+	body, err := verify([]byte{secretKey}, v, secretLen)
+	if err == nil && len(v) != secretLen {
+		err = fmt.Errorf("%w: %d bytes", kv.ErrCorrupt, len(v))
+	}
+	if err != nil {
+		return 0, errors.Join(fmt.Errorf("the secret of the journal: %w", err), closer.Close())
+	}
+	return binary.BigEndian.Uint32(body[1:]), closer.Close()
+}
+
 // recover opens the journal and takes over what it has and the database has not.
 func (s *Store) recover() error {
 	after, err := s.checkpointed()
 	if err != nil {
 		return err
 	}
-	s.journal, err = s.openJournal(after, func(number uint64, payload []byte) error {
+	secret, err := s.secret()
+	if err != nil {
+		return err
+	}
+	s.journal, err = s.openJournal(after, secret, func(number uint64, payload []byte) error {
 		w, err := decodeWrite(payload)
 		if err != nil {
 			return err

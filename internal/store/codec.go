@@ -18,6 +18,7 @@ const (
 	hardEnd     = 'i'
 
 	checkpointKey = 'c'
+	secretKey     = 'j'
 )
 
 const (
@@ -27,6 +28,7 @@ const (
 	entryOverhead = 14
 	hardLen       = 45
 	checkpointLen = 13
+	secretLen     = 9
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

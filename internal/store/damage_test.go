@@ -1,10 +1,13 @@
 package store_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/quorddb/quord/internal/kv"
@@ -122,6 +125,61 @@ func TestDamagedTableCanBeWrittenOver(t *testing.T) {
 	}
 	m, err := s.Metrics()
 	t.Logf("corruptions %d, failed %v, %v", m.Corruptions, m.Failed, err)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A journal that is gone held acknowledged writes, also when nothing was moved to the tables yet.
+func TestMissingJournalIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	apply(t, s, kv.Write{State: []kv.Op{{Kind: kv.Set, Key: []byte("key"), Value: []byte("value")}}})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "journal")); err != nil {
+		t.Fatal(err)
+	}
+	wantRefused(t, dir, kv.ErrCorrupt, "journal")
+}
+
+// A client must not be able to write a value that keeps a node from starting: bytes that look like records of the journal,
+// in files that are used again.
+func TestValueThatLooksLikeAJournal(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	const rounds = 30
+	var value []byte
+	table := crc32.MakeTable(crc32.Castagnoli)
+	for range 8 { // wherever it begins
+		for file := range uint64(100) {
+			seed := crc32.Checksum(binary.LittleEndian.AppendUint64(nil, file), table)
+			body := binary.LittleEndian.AppendUint64(nil, 2*rounds+20)
+			body = binary.LittleEndian.AppendUint64(body, 2*rounds+19)
+			value = binary.LittleEndian.AppendUint32(value, 0)
+			value = append(binary.LittleEndian.AppendUint32(value, crc32.Update(seed, table, body)), body...)
+		}
+		value = append(value, 0)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cfg := store.Config{Dir: dir, CheckpointBytes: 1 << 10}
+	s, err := store.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range rounds { // each calls for a checkpoint, which lets files be used again
+		apply(t, s, kv.Write{State: []kv.Op{{Kind: kv.Set, Key: []byte("key"), Value: value}}})
+		apply(t, s, kv.Write{State: []kv.Op{{Kind: kv.Set, Key: []byte("other")}}})
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = store.Open(cfg); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

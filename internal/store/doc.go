@@ -69,6 +69,8 @@
 //
 //	'c'                                   the checkpoint: kind of record (1 byte, 1), number of the last Write of the journal
 //	                                      whose effects are here (8 bytes), CRC32C (4 bytes) of the key and all before
+//	'j'                                   the secret of the journal: kind of record (1 byte, 1), journal.Config.Secret
+//	                                      (4 bytes), CRC32C (4 bytes) of the key and all before. None: it is 0
 //
 // The value of a log entry is above; that of a record of the journal is a Write. Integers are uvarints, byte strings stand
 // behind their length:

@@ -103,10 +103,10 @@ func (s *Store) open() (err error) {
 
 const journalDir = "journal"
 
-func (s *Store) openJournal(after uint64, replay func(uint64, []byte) error) (*journal.Journal, error) {
+func (s *Store) openJournal(after uint64, secret uint32, replay func(uint64, []byte) error) (*journal.Journal, error) {
 	fileBytes := max(s.cfg.CheckpointBytes/journalFiles, minJournalFileBytes)
 	j, err := journal.Open(journal.Config{
-		FS: s.cfg.FS, Dir: s.cfg.FS.PathJoin(s.cfg.Dir, journalDir), FileBytes: fileBytes, Spares: journalFiles,
+		FS: s.cfg.FS, Dir: s.cfg.FS.PathJoin(s.cfg.Dir, journalDir), FileBytes: fileBytes, Spares: journalFiles, Secret: secret,
 	}, after, replay)
 	if errors.Is(err, journal.ErrDamaged) {
 		return nil, fmt.Errorf("%w: %w", kv.ErrCorrupt, err)
@@ -114,14 +114,17 @@ func (s *Store) openJournal(after uint64, replay func(uint64, []byte) error) (*j
 	return j, err
 }
 
-// create makes the database, and says so durably. It is closed again: Pebble begins its first log in its oldest format,
+// create makes the database and the directory of the journal, and says so durably. It is closed again: Pebble begins its first log in its oldest format,
 // in which damage cannot be told from a torn end, and every later one in the newest.
 func (s *Store) create() error {
 	if err := s.openPebble(true); err != nil {
 		return err
 	}
-	if err := guard(s.db.Close); err != nil {
+	if err := errors.Join(guard(s.makeSecret), guard(s.db.Close)); err != nil {
 		return err
+	}
+	if err := journal.Make(s.cfg.FS, s.cfg.FS.PathJoin(s.cfg.Dir, journalDir)); err != nil {
+		return fmt.Errorf("make the journal: %w", err)
 	}
 	return markReady(s.cfg.FS, s.cfg.Dir)
 }

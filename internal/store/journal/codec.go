@@ -36,9 +36,10 @@ func validHeader(b []byte, file uint64) bool {
 		binary.LittleEndian.Uint32(b[crcOfHeader:]) == crc32.Checksum(b[:crcOfHeader], castagnoli)
 }
 
-// seed is what the CRCs of a file's records begin with.
-func seed(file uint64) uint32 {
-	return crc32.Checksum(binary.LittleEndian.AppendUint64(nil, file), castagnoli)
+// seed is what the CRCs of a file's records begin with. A client can have bytes of its choice written into a payload, and
+// what a file held before stands behind its end; without the secret it could pass for records.
+func seed(file uint64, secret uint32) uint32 {
+	return crc32.Checksum(binary.LittleEndian.AppendUint64(nil, file), castagnoli) ^ secret
 }
 
 // finish fills the head of the record that begins at start, and pads it. The CRC is left to seal: the file in which

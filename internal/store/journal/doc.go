@@ -8,7 +8,8 @@
 //
 //   - Records are numbered without gaps. A record is durable when Sync of its number, or of a later one, has returned.
 //   - What Open replays is durable by then, even if nobody had waited for it.
-//   - The records up to the number that Release was last told of may be gone; all later ones are kept.
+//   - The records up to the number that Release was last told of may be gone, or damaged where they fill a file; all later
+//     ones are kept.
 //   - After a failed write or sync every later Sync fails with the first cause. Nothing is retried: what a failed fsync
 //     left on the disk is unknown.
 //   - Records that were not durable may be lost in a crash, from some number on. Each record carries the number up to
@@ -32,7 +33,8 @@
 //	then records, each at a multiple of 8 bytes:
 //	  length of the payload (4)  CRC32C (4)  number (8)  durable (8)  payload  0 up to a multiple of 8
 //
-// The CRC of a record covers the number of its file, then the record from its own number to the end of the payload, so
-// what a file held under an earlier name is no part of it. durable is the number of the last record that was on disk when
+// The CRC of a record covers the record from its own number to the end of the payload. It begins with the CRC of the number
+// of the file (8 bytes), XOR Config.Secret, so what a file held under an earlier name is no part of it, and what a client has
+// had written is not taken for a record. durable is the number of the last record that was on disk when
 // this one was written. A file ends at its first record that is not valid.
 package journal

@@ -15,6 +15,9 @@ type Config struct {
 	Dir string
 	// FileBytes is the size at which a file is followed by the next one.
 	FileBytes int64
+	// Secret is what nobody knows who has a say in what records hold: what a file held before is never taken for a record.
+	// It belongs to the directory.
+	Secret uint32
 	// Spares is how many files that are not needed any more are kept to be overwritten.
 	Spares int
 }
@@ -185,11 +188,10 @@ func (j *Journal) begin(first uint64) error {
 		if f, err = j.cfg.FS.Create(name, vfs.WriteCategoryUnspecified); err != nil {
 			return j.fail("create a file", err)
 		}
-		if err := f.Preallocate(0, j.cfg.FileBytes); err != nil {
-			return j.fail("reserve space", errors.Join(err, f.Close()))
-		}
+		// A favour of the file system, which may not know it. Whether there is room, the writes find out.
+		_ = f.Preallocate(0, j.cfg.FileBytes)
 	}
-	j.file, j.seed = f, seed(number)
+	j.file, j.seed = f, seed(number, j.cfg.Secret)
 	if _, err := f.Write(encodeHeader(number, first)); err != nil {
 		return j.fail("write", err)
 	}

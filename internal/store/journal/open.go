@@ -22,8 +22,16 @@ func (j *Journal) path(file uint64) string {
 	return j.cfg.FS.PathJoin(j.cfg.Dir, fmt.Sprintf("%08d%s", file, suffix))
 }
 
-// Open opens the journal in cfg.Dir, which it makes where it is missing, and calls replay for each record after the
-// number after, in order. The payload is valid only during the call.
+// Make makes the directory of a journal, durably. From then on one that is missing is an error of Open.
+func Make(fs vfs.FS, dir string) error {
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return SyncDir(fs, fs.PathDir(dir))
+}
+
+// Open opens the journal in cfg.Dir, and calls replay for each record after the number after, in order. The payload is
+// valid only during the call.
 func Open(cfg Config, after uint64, replay func(number uint64, payload []byte) error) (*Journal, error) {
 	j := &Journal{cfg: cfg, next: 1}
 	if err := j.open(after, replay); err != nil {
@@ -65,7 +73,7 @@ func (j *Journal) open(after uint64, replay func(uint64, []byte) error) error {
 func (j *Journal) list() (files []uint64, err error) {
 	names, err := j.cfg.FS.List(j.cfg.Dir)
 	if errors.Is(err, iofs.ErrNotExist) {
-		return nil, j.makeDir()
+		return nil, fmt.Errorf("%w: its directory is gone: %w", ErrDamaged, err)
 	}
 	if err != nil {
 		return nil, err
@@ -78,13 +86,6 @@ func (j *Journal) list() (files []uint64, err error) {
 	}
 	slices.Sort(files)
 	return files, nil
-}
-
-func (j *Journal) makeDir() error {
-	if err := j.cfg.FS.MkdirAll(j.cfg.Dir, 0o700); err != nil {
-		return err
-	}
-	return SyncDir(j.cfg.FS, j.cfg.FS.PathDir(j.cfg.Dir))
 }
 
 // SyncDir makes the names in a directory durable.
@@ -111,8 +112,8 @@ func (j *Journal) read(r *reading, file uint64) (n uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	seed := seed(file)
-	at := headerLen
+	seed := seed(file, j.cfg.Secret)
+	at, unsure := headerLen, 0
 	if validHeader(b, file) {
 		for at < len(b) {
 			rec, ok := decode(b[at:], seed)
@@ -121,6 +122,9 @@ func (j *Journal) read(r *reading, file uint64) (n uint64, err error) {
 			}
 			if err := r.follows(rec.number, n == 0); err != nil {
 				return n, err
+			}
+			if n > 0 && rec.durable > r.claimed {
+				unsure = at
 			}
 			r.claimed = max(r.claimed, rec.durable)
 			r.last = rec.number
@@ -137,7 +141,7 @@ func (j *Journal) read(r *reading, file uint64) (n uint64, err error) {
 	r.bytes = int64(at)
 	r.claim(b, at, seed)
 	if r.last > r.after && n > 0 {
-		err = j.harden(file)
+		err = j.harden(file, b[unsure:at], int64(unsure))
 	}
 	return n, err
 }
@@ -147,8 +151,8 @@ func (r *reading) follows(number uint64, first bool) error {
 	switch {
 	case number == r.last+1:
 		return nil
-	case first && r.last == 0 && number <= r.after+1:
-		return nil // what came before was released
+	case first && number > r.last && number <= r.after+1:
+		return nil // what came before was released, and is gone, or may be damaged
 	}
 	return fmt.Errorf("%w: record %d follows record %d", ErrDamaged, number, r.last)
 }
@@ -156,10 +160,12 @@ func (r *reading) follows(number uint64, first bool) error {
 // claim looks at what stands behind the end of a file: records that cannot be reached may tell of some before them that
 // were durable.
 func (r *reading) claim(b []byte, at int, seed uint32) {
+	end := at
 	for at = (at + alignment - 1) / alignment * alignment; at+recordHead <= len(b); at += alignment {
 		// Most of it is nothing, or of an earlier file: do not compute a checksum for what cannot be a record of this one.
-		number := binary.LittleEndian.Uint64(b[at+numberAt:])
-		if number <= r.last || number > r.last+1<<32 || binary.LittleEndian.Uint64(b[at+numberAt+8:]) >= number {
+		// Between the end and a record there is room for so many others at most.
+		number, most := binary.LittleEndian.Uint64(b[at+numberAt:]), r.last+1+uint64(at-end)/recordHead
+		if number <= r.last || number > most || binary.LittleEndian.Uint64(b[at+numberAt+8:]) >= number {
 			continue
 		}
 		if rec, ok := decode(b[at:], seed); ok {
@@ -177,13 +183,17 @@ func (j *Journal) load(file uint64) ([]byte, error) {
 	return b, errors.Join(err, f.Close())
 }
 
-// harden syncs a file that was replayed: what the kernel remembers of a process that was killed may not be on disk.
-func (j *Journal) harden(file uint64) error {
+// harden syncs a file that was replayed: what the kernel remembers of a process that was killed may not be on disk. What no
+// record says was durable is written once more: after a sync that failed the kernel may take it for written.
+func (j *Journal) harden(file uint64, unsure []byte, at int64) error {
 	f, err := j.cfg.FS.OpenReadWrite(j.path(file), vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	if _, err = f.WriteAt(unsure, at); err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
 }
 
 // numberOf returns the number of the first record in b.
