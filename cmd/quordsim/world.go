@@ -34,6 +34,7 @@ type worldVerb struct {
 	verbose bool
 	shrink  bool
 	first   bool
+	replay  string // what beside the seed is to be said to see a run again
 }
 
 func (a *app) world() *cobra.Command {
@@ -66,8 +67,22 @@ func (a *app) world() *cobra.Command {
 	f.BoolVar(&v.shrink, "shrink", true, "look for fewer faults that lead to a violation")
 	f.BoolVar(&v.verbose, "verbose", false, "tell all that happens, as it happens")
 	f.BoolVar(&v.asJSON, "json", false, "print one line of JSON for each seed")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return v.run(cmd.Context()) }
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		v.replay = said(cmd)
+		return v.run(cmd.Context())
+	}
 	return cmd
+}
+
+// said returns the flags that were given and that make a run what it is, beside its seed.
+func said(cmd *cobra.Command) string {
+	var b strings.Builder
+	for _, name := range []string{"nodes", "minutes", "faults", "replicas", "tablets", "replace-after", "clients", "think"} {
+		if f := cmd.Flags().Lookup(name); f.Changed {
+			fmt.Fprintf(&b, " --%s %s", name, f.Value)
+		}
+	}
+	return b.String()
 }
 
 func faultsHelp() string {
@@ -182,10 +197,18 @@ func (v *worldVerb) one(ctx context.Context, opts sim.Options) (*sim.Result, err
 	if len(res.Violations) > 0 {
 		verdict = "VIOLATION: " + res.Violations[0].Text
 	}
-	fmt.Fprintf(v.out, "seed %d  trace %016x  %s virtual in %s (%.0f times real time)  %d operations, %d uncertain, %d refused  %s  settled in %s  %s\n",
+	fmt.Fprintf(v.out, "seed %d  trace %016x  %s virtual in %s (%.0f times real time)  %s, %d uncertain, %d refused  %s  ring judged %d times  settled in %s  %s\n",
 		res.Seed, res.Trace, res.Virtual.Round(time.Second), took.Round(time.Millisecond), res.Virtual.Seconds()/took.Seconds(),
-		res.Ops, res.Uncertain, res.Refused, faultCounts(res.Faults), res.Settled.Round(time.Millisecond), verdict)
+		plural(res.Ops, "operation"), res.Uncertain, res.Refused, faultCounts(res.Faults), res.RingChecks, res.Settled.Round(time.Millisecond), verdict)
 	return res, nil
+}
+
+// plural writes 1 fault, 2 faults.
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func faultCounts(faults map[string]int) string {
@@ -198,13 +221,14 @@ func faultCounts(faults map[string]int) string {
 	if total == 0 {
 		return "no faults"
 	}
-	return fmt.Sprintf("%d faults (%s)", total, strings.Join(parts, ", "))
+	return fmt.Sprintf("%s (%s)", plural(total, "fault"), strings.Join(parts, ", "))
 }
 
 // explain tells what led to a violation, after looking for less that leads to one.
 func (v *worldVerb) explain(ctx context.Context, opts sim.Options, res *sim.Result) error {
 	say := func(format string, args ...any) { fmt.Fprintf(v.err, format+"\n", args...) }
 	say("\nseed %d at commit %s: %s", res.Seed, built(), res.Violations[0])
+	say("see it again: quordsim world --seed %d%s --verbose", res.Seed, v.replay)
 	if !v.shrink {
 		say("\n%s", res.Account)
 		return nil
@@ -213,9 +237,9 @@ func (v *worldVerb) explain(ctx context.Context, opts sim.Options, res *sim.Resu
 		v.show(fmt.Sprintf("seed %d: looking for less: %d faults, run %d", res.Seed, faults, runs))
 	})
 	v.show("")
-	say("%d of %d faults are enough (found in %d runs):", len(least.Plan), len(res.Plan), least.Runs)
+	say("of %s this is enough (found in %s):", plural(len(res.Plan), "fault"), plural(least.Runs, "run"))
 	for _, f := range least.Plan {
-		say("  %s after %s, for %s", f.Kind, f.At.Round(time.Millisecond), f.For)
+		say("  %s at %s, for %s", f.Kind, least.When(f), f.For)
 	}
 	say("\n%s", least.Account)
 	return ctx.Err()

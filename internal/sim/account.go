@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/quorddb/quord/internal/slot"
 )
 
 const (
@@ -19,22 +17,20 @@ const (
 	accountOps = 60
 )
 
-// account tells what led to the first violation: what happened in the world, and, where it is about a key, what clients
-// did with that.
+// account tells what led to the first violation: what happened in the world, where it is about a tablet without what is
+// about other tablets alone, and, where it is about a key, what clients did with that.
 func (r *run) account() string {
 	v := r.w.violations[0]
 	from, to := v.At-accountBefore, v.At
 	var lines []line
-	group := -1
 	if k := r.keyOf(v); k != nil {
 		lines = slices.DeleteFunc(k.lines(), func(l line) bool { return l.at > to })
 		if n := len(lines); n > accountOps {
 			lines = lines[n-accountOps:]
 		}
 		from = min(from, lines[0].at-time.Second)
-		group = int(slot.Tablet(slot.Of([]byte(k.name)), r.w.cfg.Tablets))
 	}
-	lines = append(lines, r.w.chronicle.between(from, to, group)...)
+	lines = append(lines, r.w.chronicle.between(from, to, v.about)...)
 	slices.SortStableFunc(lines, func(a, b line) int { return cmp.Compare(a.at, b.at) })
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", v.Text)

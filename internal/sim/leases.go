@@ -22,7 +22,7 @@ func (j *watch) elected(i int, term uint64) {
 func (j *watch) deposed(m *Machine, i int, g *tablet.Group) {
 	now := m.now().Mono
 	if end := g.LeaseEnd(now); end > now {
-		j.w.violate("%s still has a lease on %s for %v in term %d, though term %d has a leader",
+		j.w.violateOf(i, "%s still has a lease on %s for %v in term %d, though term %d has a leader",
 			m.Name(), j.name(i), end-now, g.Term(), j.groups[i].top)
 	}
 }

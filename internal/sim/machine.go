@@ -42,6 +42,7 @@ type Machine struct {
 	refused  string // what the last node that did not admit this one said
 	cutIn    int    // syncs until power goes in the midst of one; 0: never
 	identity uint64 // counts the directories that were made here
+	received uint64 // bytes of frames
 }
 
 // usualLatency is how long a sync of a healthy disk takes at most.

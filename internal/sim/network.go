@@ -335,6 +335,7 @@ func (n *network) carry(l *link, side int, frame []byte) {
 		if !l.open || to.m.proc != to {
 			return
 		}
+		to.m.received += uint64(len(frame))
 		n.w.note('F', from.m.index, to.m.index, frame)
 		to.post(func() {
 			if err := to.core.Receive(from.m.dir.id, frame); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 )
 
@@ -65,10 +66,13 @@ type Result struct {
 	Frames     uint64
 	Bytes      uint64
 	Steps      uint64
-	RingChecks int // how often the ring was judged
+	RingChecks int // how often Zave's invariant was found to hold
 	// Account tells what led to the first violation.
 	Account string
 }
+
+// When tells when a fault of the plan happens, as the account counts the time.
+func (r *Result) When(f Fault) string { return strings.TrimSpace(clock(r.Began + f.At)) }
 
 // run is a world under attack.
 type run struct {

@@ -36,6 +36,7 @@ func newRun(t *testing.T, opts Options) *Result {
 // acknowledged, read one that was overwritten, or waits for an answer that never comes; `quordsim world --seed N` tells
 // which, and how.
 func TestWorlds(t *testing.T) {
+	ringChecks := 0
 	for i := range uint64(*seeds) {
 		opts := Options{Config: Config{Seed: *firstSeed + i, Quiet: true}, Mix: newMix(t, "swarm"), Length: time.Duration(*minutes * float64(time.Minute))}
 		opts.Nodes = 3 + int(i)%3
@@ -44,10 +45,14 @@ func TestWorlds(t *testing.T) {
 			for _, v := range res.Violations {
 				t.Errorf("%v\nfaults: %v\nsee it with: quordsim world --seed %d --nodes %d --minutes %v", v, res.Faults, opts.Seed, opts.Nodes, *minutes)
 			}
+			ringChecks += res.RingChecks
 			if res.OK < res.Ops/4 || res.Ops == 0 {
 				t.Errorf("of %d operations only %d had an answer: such a world proves little", res.Ops, res.OK)
 			}
 		})
+	}
+	if ringChecks == 0 {
+		t.Error("in none of these worlds was the ring ever judged")
 	}
 }
 

@@ -162,6 +162,35 @@ func (w *World) ringApart(tokens []ring.Token) string {
 	return ""
 }
 
+// rings counts the rings that the nodes which run show: from each token to its first successor, and on, until one comes
+// again.
+func (w *World) rings() int {
+	next := map[ring.ID]ring.ID{}
+	for _, m := range w.running() {
+		s, _ := m.proc.core.RingState()
+		for _, t := range s.Tokens {
+			if t.Phase == ring.Member && len(t.Successors) > 0 {
+				next[t.ID] = t.Successors[0].ID
+			}
+		}
+	}
+	round := map[ring.ID]int{} // in which walk a token was met
+	rings, walk := 0, 0
+	for id := range next { // the order does not matter
+		walk++
+		for ; round[id] == 0; id = next[id] {
+			if _, known := next[id]; !known {
+				break
+			}
+			round[id] = walk
+		}
+		if round[id] == walk {
+			rings++
+		}
+	}
+	return rings
+}
+
 // disagreement compares the replicas of every tablet, byte for byte; "" where all are equal. It holds once nothing is
 // under way.
 func (w *World) disagreement() string {
@@ -209,11 +238,7 @@ func (w *World) leftovers() string {
 		if f.Pending+f.Sending+f.Receiving > 0 {
 			return fmt.Sprintf("%s has %d requests, %d outgoing and %d incoming snapshots under way", m.Name(), f.Pending, f.Sending, f.Receiving)
 		}
-		staged := 0
-		if err := m.dir.disk.Scan([]byte{'S'}, []byte{'S' + 1}, func(k, _ []byte) bool { staged++; return true }); err != nil {
-			return fmt.Sprintf("%s: %v", m.Name(), err)
-		}
-		if staged > 0 {
+		if staged := m.staged(); staged > 0 {
 			return fmt.Sprintf("%s keeps %s of snapshots that never arrived", m.Name(), plural(staged, "key"))
 		}
 		var unknown []uint32
@@ -230,6 +255,14 @@ func (w *World) leftovers() string {
 		}
 	}
 	return ""
+}
+
+// staged counts the keys on a machine's disk that belong to snapshots which have not arrived.
+func (m *Machine) staged() int {
+	n := 0
+	lower, upper := tablet.StagesRange()
+	_ = m.dir.disk.Scan(lower, upper, func(_, _ []byte) bool { n++; return true }) // of a disk that has failed: none
+	return n
 }
 
 // Standing tells where every node stands, for people.

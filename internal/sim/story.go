@@ -17,7 +17,7 @@ import (
 type Story struct {
 	w     *World
 	names map[string]*Machine
-	asked map[string]*Call
+	asked map[string][]*Call
 	heals []func()
 }
 
@@ -27,14 +27,18 @@ type Story struct {
 //	world nodes=3 seed=1 tablets=4 replace-after=20s    a new world, settled
 //	run 3s        settle      join                      let time pass; until all is as it should be; a new node
 //	kill N   power N   start N   pause N   wake N       processes
-//	power-at N 3                                        power goes in the midst of the third sync from now
+//	power-at N 3        falls N KEY                     power goes in the midst of the third sync from now; lets time
+//	                                                    pass until then, and says what N knew of a tablet
+//	arriving N          received N                      lets time pass until a part of a snapshot is on N's disk; how
+//	                                                    much N was sent in all
 //	isolate N     split N,N   cut N N     heal          the network; cut is one way
 //	suspend 8760h                                       all machines sleep, and their clocks go on
 //	let NAME leader KEY    let NAME follower KEY        names
 //	N COMMAND KEY ...                                   a command of a client, and its answer
 //	ask A N COMMAND KEY ...     answer A                the same in two steps
-//	burst N 300 COMMAND KEY     fill N 100 4000         many commands at once; many large values
-//	tablet KEY    agree                                 who holds a tablet; whether replicas are equal
+//	burst N 300 COMMAND KEY     fill N 100 4000         many commands at once; many large values of one tablet
+//	asks A N 300 COMMAND KEY    answers A               the same as burst in two steps
+//	tablet KEY    agree    rings                        who holds a tablet; whether replicas are equal; how many rings
 //	changing KEY                                        lets time pass until the replicas of a tablet are being changed
 func (s *Story) Do(line string) (string, error) {
 	f := strings.Fields(line)
@@ -72,7 +76,7 @@ func (s *Story) begin(args []string) (string, error) {
 			return "", err
 		}
 	}
-	*s = Story{w: New(cfg), names: map[string]*Machine{}, asked: map[string]*Call{}}
+	*s = Story{w: New(cfg), names: map[string]*Machine{}, asked: map[string][]*Call{}}
 	first := s.w.Found()
 	for range nodes - 1 {
 		m := s.w.Add()
@@ -144,11 +148,14 @@ func (s *Story) do(f []string) (string, error) {
 		}
 		return s.tablet(arg(f, 1))
 	case "answer":
-		c := s.asked[arg(f, 1)]
-		if c == nil {
-			return "", fmt.Errorf("nothing was asked as %q", arg(f, 1))
+		if c := s.asked[arg(f, 1)]; len(c) == 1 {
+			return s.await(c[0])
 		}
-		return s.await(c)
+		return "", fmt.Errorf("nothing was asked as %q, or more than one thing", arg(f, 1))
+	case "answers":
+		return s.count(s.asked[arg(f, 1)])
+	case "rings":
+		return plural(w.rings(), "ring"), nil
 	case "let":
 		return s.let(f)
 	case "ask":
@@ -157,7 +164,13 @@ func (s *Story) do(f []string) (string, error) {
 		}
 		m, err := s.machine(f[2])
 		if err == nil {
-			s.asked[f[1]] = m.Ask(nil, f[3:]...)
+			s.asked[f[1]] = []*Call{m.Ask(nil, f[3:]...)}
+		}
+		return "", err
+	case "asks":
+		m, err := s.machine(arg(f, 2))
+		if err == nil {
+			s.asked[f[1]], err = s.several(m, f[3:])
 		}
 		return "", err
 	}
@@ -190,11 +203,20 @@ func (s *Story) about(f []string) (string, error) {
 		n, err := strconv.Atoi(arg(f, 2))
 		m.cutIn = n
 		return "", err
+	case "falls":
+		return s.falls(m, arg(f, 2))
 	case "start":
 		if m.proc != nil {
-			return "", nil // its power has not gone yet, or it was not to
+			return "", fmt.Errorf("%s runs already", m.Name())
 		}
 		m.Start()
+	case "arriving":
+		if !w.Until(10*sec, func() bool { return m.staged() > 0 }) {
+			return "", fmt.Errorf("no part of a snapshot has come to %s", m.Name())
+		}
+		return "a part of a snapshot is there", nil
+	case "received":
+		return fmt.Sprintf("%.0f MB", float64(m.received)/1e6), nil
 	case "pause":
 		m.proc.pause()
 	case "wake":
@@ -209,7 +231,11 @@ func (s *Story) about(f []string) (string, error) {
 		w.network.cut(m, o)
 		s.heals = append(s.heals, func() { w.network.mend(m, o) })
 	case "burst":
-		return s.burst(m, f[2:])
+		calls, err := s.several(m, f[2:])
+		if err != nil {
+			return "", err
+		}
+		return s.count(calls)
 	case "fill":
 		return s.fill(m, f[2:])
 	default:
@@ -293,18 +319,40 @@ func (s *Story) tablet(key string) (string, error) {
 	if l == nil {
 		return "no leader", nil
 	}
-	d := l.proc.core.Replica(t).Descriptor()
+	return s.roles(l.proc.core.Replica(t).Descriptor()), nil
+}
+
+// roles counts the replicas that a descriptor names.
+func (s *Story) roles(d *tablet.Descriptor) string {
 	counts := map[tablet.Role]int{}
 	for _, r := range d.Replicas {
 		counts[r.Role]++
 	}
 	var parts []string
-	for _, role := range []tablet.Role{tablet.Voter, tablet.Incoming, tablet.Outgoing, tablet.Learner} {
+	for _, role := range []tablet.Role{tablet.Voter, tablet.Incoming, tablet.Outgoing, tablet.Learner, tablet.Former} {
 		if n := counts[role]; n > 0 {
 			parts = append(parts, plural(n, role.String()))
 		}
 	}
-	return strings.Join(parts, ", "), nil
+	return strings.Join(parts, ", ")
+}
+
+// falls waits until the power of a machine has gone that is to go.
+func (s *Story) falls(m *Machine, key string) (string, error) {
+	t := s.numberOf(key)
+	var knew string
+	if !s.w.Until(10*sec, func() bool {
+		if m.proc == nil {
+			return true
+		}
+		if g := m.proc.core.Replica(t); g != nil {
+			knew = s.roles(g.Descriptor())
+		}
+		return false
+	}) {
+		return "", fmt.Errorf("the power of %s has not gone", m.Name())
+	}
+	return knew, nil
 }
 
 // await waits for an answer, and says how long it took where a client would notice.
@@ -319,16 +367,21 @@ func (s *Story) await(c *Call) (string, error) {
 	return say(c.Reply()) + took, nil
 }
 
-// burst sends one command many times at once.
-func (s *Story) burst(m *Machine, f []string) (string, error) {
+// several sends one command many times at once.
+func (s *Story) several(m *Machine, f []string) ([]*Call, error) {
 	n, err := strconv.Atoi(arg(f, 0))
 	if err != nil || len(f) < 3 {
-		return "", errors.New("want: burst N 300 COMMAND KEY")
+		return nil, errors.New("want: a number, COMMAND KEY and what else it takes")
 	}
 	var calls []*Call
 	for range n {
 		calls = append(calls, m.Ask(nil, f[1:]...))
 	}
+	return calls, nil
+}
+
+// count waits for many answers, and says how many there are of each kind.
+func (s *Story) count(calls []*Call) (string, error) {
 	counts := map[string]int{}
 	for _, c := range calls {
 		if !s.w.Until(patience, c.Over) {
@@ -351,7 +404,7 @@ func (s *Story) burst(m *Machine, f []string) (string, error) {
 	return strings.Join(parts, ", "), nil
 }
 
-// fill stores many values of a size.
+// fill stores many values of a size, all in one tablet.
 func (s *Story) fill(m *Machine, f []string) (string, error) {
 	n, err1 := strconv.Atoi(arg(f, 0))
 	size, err2 := strconv.Atoi(arg(f, 1))
@@ -359,7 +412,7 @@ func (s *Story) fill(m *Machine, f []string) (string, error) {
 		return "", err
 	}
 	for i := range n {
-		c := m.Ask(nil, "SET", fmt.Sprintf("fill%d", i), strings.Repeat("x", size))
+		c := m.Ask(nil, "SET", fmt.Sprintf("{fill}%d", i), strings.Repeat("x", size))
 		if !s.w.Until(patience, c.Over) || !c.OK() {
 			return "", fmt.Errorf("value %d: %s", i, c.Reply())
 		}

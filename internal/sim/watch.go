@@ -21,7 +21,6 @@ type watch struct {
 	changed func(number uint32, d *tablet.Descriptor)
 	groups  []chain           // by tablet, the system group last
 	seen    map[*Process]*eye // what was last seen of a process
-	peak    peak
 }
 
 // chain is what is known to be decided in one group.
@@ -49,11 +48,6 @@ type glimpse struct {
 	epoch   uint64
 	applied uint64
 	leading bool
-}
-
-// peak is the most that was seen of what is bounded.
-type peak struct {
-	pending, sending, receiving, logged int
 }
 
 // watchEvery is how often bounds are looked at.
@@ -148,7 +142,7 @@ func (j *watch) leads(p *Process, i int, term uint64) {
 		return
 	}
 	if first != p.m.dir.id {
-		j.w.violate("two leaders of %s in term %d: %s and %s", j.name(i), term, first.Short(), p.m.Name())
+		j.w.violateOf(i, "two leaders of %s in term %d: %s and %s", j.name(i), term, first.Short(), p.m.Name())
 	}
 }
 
@@ -166,7 +160,7 @@ func (j *watch) describes(p *Process, i int, d *tablet.Descriptor) {
 		}
 	case hash:
 	default:
-		j.w.violate("two descriptors of %s with epoch %d: %s has %s", j.name(i), d.Epoch, p.m.Name(), d)
+		j.w.violateOf(i, "two descriptors of %s with epoch %d: %s has %s", j.name(i), d.Epoch, p.m.Name(), d)
 	}
 }
 
@@ -176,7 +170,7 @@ func (j *watch) applies(p *Process, i int, after, upto uint64) {
 	entries, err := p.m.dir.disk.Entries(j.number(i), after+1, upto+1, math.MaxUint64)
 	if err != nil {
 		if !errors.Is(err, kv.ErrNotFound) { // the log was cut already: nothing to compare
-			j.w.violate("%s cannot read what it applied of %s: %v", p.m.Name(), j.name(i), err)
+			j.w.violateOf(i, "%s cannot read what it applied of %s: %v", p.m.Name(), j.name(i), err)
 		}
 		return
 	}
@@ -191,7 +185,7 @@ func (j *watch) applies(p *Process, i int, after, upto uint64) {
 			c.entries[e.Index] = mark
 		case mark:
 		default:
-			j.w.violate("%s applies another entry %d of %s (term %d) than was applied before (term %d)",
+			j.w.violateOf(i, "%s applies another entry %d of %s (term %d) than was applied before (term %d)",
 				p.m.Name(), e.Index, j.name(i), e.Term, c.entries[e.Index].term)
 			return
 		}
@@ -219,21 +213,17 @@ func (j *watch) bounds() {
 		for _, b := range [...]struct {
 			what      string
 			now, most int
-			peak      *int
 		}{
-			{"requests under way", f.Pending, f.PendingLimit, &j.peak.pending},
-			{"snapshots that go", f.Sending, f.SendingLimit, &j.peak.sending},
-			{"snapshots that come", f.Receiving, f.ReceivingLimit, &j.peak.receiving},
+			{"requests under way", f.Pending, f.PendingLimit},
+			{"snapshots that go", f.Sending, f.SendingLimit},
+			{"snapshots that come", f.Receiving, f.ReceivingLimit},
 		} {
-			*b.peak = max(*b.peak, b.now)
 			if b.now > b.most {
 				j.w.violate("%s has %d %s; the bound is %d", m.Name(), b.now, b.what, b.most)
 			}
 		}
 		if err := m.dir.disk.Groups(func(g kv.Group) error {
-			n := int(g.Last - g.Start.Index)
-			j.peak.logged = max(j.peak.logged, n)
-			if n > maxLog {
+			if n := int(g.Last - g.Start.Index); n > maxLog {
 				j.w.violate("%s keeps %d entries of group %d; the bound is %d", m.Name(), n, int32(g.ID), maxLog)
 			}
 			return nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/quorddb/quord/internal/ident"
 	"github.com/quorddb/quord/internal/registry"
+	"github.com/quorddb/quord/internal/slot"
 )
 
 // Config says what kind of world it is. The zero value of a field means its default.
@@ -69,6 +70,8 @@ type Violation struct {
 	Text string
 	// Key is the one whose history shows it; "" where it is about something else.
 	Key string
+	// about is the group that it is about, -1 where it is about something else.
+	about int
 }
 
 func (v Violation) String() string { return fmt.Sprintf("%v: %s", v.At, v.Text) }
@@ -160,9 +163,22 @@ func (w *World) step(p planned) {
 func (w *World) violate(format string, args ...any) { w.violateKey("", format, args...) }
 
 func (w *World) violateKey(key, format string, args ...any) {
-	v := Violation{At: w.now, Text: fmt.Sprintf(format, args...), Key: key}
+	about := -1
+	if key != "" {
+		about = int(slot.Tablet(slot.Of([]byte(key)), w.cfg.Tablets))
+	}
+	w.accuse(Violation{Text: fmt.Sprintf(format, args...), Key: key, about: about})
+}
+
+// violateOf is violate about a group.
+func (w *World) violateOf(group int, format string, args ...any) {
+	w.accuse(Violation{Text: fmt.Sprintf(format, args...), about: group})
+}
+
+func (w *World) accuse(v Violation) {
+	v.At = w.now
 	w.violations = append(w.violations, v)
-	w.tell("VIOLATION: %s", v.Text)
+	w.tellOf(v.about, "VIOLATION: %s", v.Text)
 }
 
 // Violations returns what must not be and was.
