@@ -112,3 +112,30 @@ func TestTightDisksTakeNoEntries(t *testing.T) {
 	})
 	w.settled(30 * time.Second)
 }
+
+// OOM promises that nothing was applied. A write that was done, and whose answer was lost, is asked for again; when no
+// disk has room by then that promise must not be given.
+func TestNoRoomDoesNotDenyWhatWasDone(t *testing.T) {
+	w := newRing(t, 4, 3)
+	const tab = 3
+	leader := w.leader(tab)
+	asked := w.nodes[(leader.index+1)%3]
+	g := leader.core.places[tab].group
+	applied := g.Applied()
+	c := w.ask(asked, "INCR", key(tab))
+	w.until(time.Second, "the leader has done it", func() bool { return g.Applied() > applied })
+	if c.over() {
+		t.Fatalf("it was answered too soon: %s", c.reply())
+	}
+	w.hangUp(asked, leader, hangUp)
+	for _, n := range w.nodes {
+		n.room(testFloor / 2)
+	}
+	w.until(6*time.Second, "an answer", c.over)
+	if c.code() != request.Uncertain {
+		t.Errorf("done, and asked for again where there is no room: %s", c.reply())
+	}
+	if got := w.must(asked, "GET", key(tab)); got != "$1\r\n1\r\n" {
+		t.Errorf("the key is %q", got)
+	}
+}

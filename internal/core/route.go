@@ -297,7 +297,7 @@ func (c *Core) sooner(q *pending, after time.Duration) {
 func (c *Core) refused(q *pending, s wire.Status, leader ident.NodeID, epoch uint64) {
 	asked := q.asked
 	if s == wire.Full {
-		c.finish(q, nil, &request.Failure{Code: request.NoRoom, Message: fullText})
+		c.deny(q, &request.Failure{Code: request.NoRoom, Message: fullText})
 		return
 	}
 	q.down = s == wire.NoMajority
@@ -350,6 +350,14 @@ func (q *pending) uncertain(why string) *request.Failure {
 	return &request.Failure{Code: request.Uncertain, Message: "the write may or may not have been applied: " + why}
 }
 
+// deny ends a request that will not be carried out. Of a write that was tried before, this says nothing about that.
+func (c *Core) deny(q *pending, f *request.Failure) {
+	if q.req.Write && q.maybe {
+		f = q.uncertain("tried again, it was refused with " + string(f.Code))
+	}
+	c.finish(q, nil, f)
+}
+
 func (c *Core) finish(q *pending, replies [][]byte, f *request.Failure) {
 	if q.ended {
 		return
@@ -396,7 +404,7 @@ func (c *Core) response(from ident.NodeID, m *wire.Response) {
 	case wire.Spent:
 		q.Spent()
 	case wire.Rejected:
-		c.finish(q, nil, &request.Failure{Code: request.Err, Message: m.Text})
+		c.deny(q, &request.Failure{Code: request.Err, Message: m.Text})
 	default:
 		q.maybe = true
 		c.later(q)
