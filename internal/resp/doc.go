@@ -11,8 +11,8 @@
 //
 // # Limits
 //
-// A length is judged before memory is taken for what it announces. Memory grows with the bytes that have arrived, at
-// most twice as fast, so a client that announces much and sends little costs little. An argument that is longer than
+// A length is judged before memory is taken for what it announces. Memory grows with what has arrived, at most twice as
+// fast as the bytes and by some for each argument, so a client that announces much and sends little costs little. An argument that is longer than
 // the limit is read past, never kept, and its command is delivered as Oversize: the client gets an error that says so
 // and keeps its connection. What makes the rest of the stream unreadable is a ProtocolError; its text is Redis'.
 //

@@ -10,6 +10,10 @@ const (
 	// minBuffer is what an idle connection costs; maxIdle is what a busy one may keep between two waves.
 	minBuffer = 4 << 10
 	maxIdle   = 64 << 10
+	// keepArgs is how many arguments an idle connection may remember; argSize is what one takes while its command arrives
+	// and when it is delivered.
+	keepArgs = 4096
+	argSize  = 40
 	// shrinkAfter is the number of fills in a row that leave most of the buffer unused before it is halved.
 	shrinkAfter = 64
 )
@@ -31,7 +35,7 @@ type Command struct {
 // Reader takes commands out of a stream. Next parses what has been read and never blocks; Fill reads once more. So a
 // session takes all commands of one read at once, and everything it took stays valid until it asks for more.
 type Reader struct {
-	// Reserve, where set, is asked before the buffer grows by n bytes beyond what an idle connection keeps, and told
+	// Reserve, where set, is asked before the Reader takes n bytes beyond what an idle connection keeps, and told
 	// with a negative n when that memory is given back. A refusal ends the stream.
 	Reserve func(n int) bool
 
@@ -310,7 +314,6 @@ func (r *Reader) Fill() error {
 
 // makeRoom moves what is unread to the front and sees to free space behind it.
 func (r *Reader) makeRoom() error {
-	const keepArgs = 4096
 	if cap(r.argv) > keepArgs {
 		r.argv = nil
 	}
@@ -346,20 +349,21 @@ func (r *Reader) makeRoom() error {
 	default:
 		r.idle = 0
 	}
-	if size == len(r.buf) && !r.abandoned {
-		if r.r > 0 {
-			copy(r.buf, r.buf[r.r:r.w])
-			r.r, r.w = 0, unread
-		}
-		return nil
-	}
-	if want := max(0, size-maxIdle); want > r.reserved {
+	// Many arguments of no length take more memory than their bytes.
+	if want := max(0, size-maxIdle) + argSize*max(0, len(r.spans)-keepArgs); want > r.reserved {
 		if r.Reserve != nil && !r.Reserve(want-r.reserved) {
 			return ErrMemory
 		}
 		r.reserved = want
 	} else {
 		r.give(r.reserved - want)
+	}
+	if size == len(r.buf) && !r.abandoned {
+		if r.r > 0 {
+			copy(r.buf, r.buf[r.r:r.w])
+			r.r, r.w = 0, unread
+		}
+		return nil
 	}
 	r.abandoned = false
 	buf := make([]byte, size)

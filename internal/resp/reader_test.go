@@ -195,6 +195,23 @@ func TestReaderMemoryFollowsWhatArrived(t *testing.T) {
 	if !errors.Is(err, ErrMemory) {
 		t.Errorf("past the bound: %v, want ErrMemory", err)
 	}
+
+	// Arguments without bytes take memory too: where they are.
+	const arguments = 100_000
+	r = NewReader(strings.NewReader(fmt.Sprintf("*%d\r\n%s", arguments+1, strings.Repeat("$0\r\n\r\n", arguments))), Limits{})
+	held, most = 0, 0
+	r.Reserve = func(n int) bool { held += n; most = max(most, held); return true }
+	for err = nil; err == nil; {
+		if _, _, err = r.Next(); err == nil {
+			err = r.Fill()
+		}
+	}
+	if least := 16 * (arguments - maxIdle/6); most-r.BufferSize() < least {
+		t.Errorf("for %d arguments and %d bytes %d were reserved", arguments, r.BufferSize(), most)
+	}
+	if r.Release(); held != 0 {
+		t.Errorf("%d bytes were never given back", held)
+	}
 }
 
 // Networks cut a stream anywhere; what the client meant must not depend on where.
