@@ -1,6 +1,13 @@
 package command
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
+
+// maxNames is the most commands that one COMMAND INFO or COMMAND DOCS describes: many times as many as there are. What is
+// told about one takes some hundred times the room of its name.
+const maxNames = 1024
 
 // AppendCommand answers COMMAND and its subcommands, whose number of arguments Check has checked.
 func AppendCommand(out []byte, args [][]byte) []byte {
@@ -14,6 +21,8 @@ func AppendCommand(out []byte, args [][]byte) []byte {
 	switch {
 	case equalFold(args[1], "count"):
 		return appendInt(out, int64(len(public)))
+	case len(args)-2 > maxNames && (equalFold(args[1], "docs") || equalFold(args[1], "info")):
+		return appendError(out, "ERR at most "+strconv.Itoa(maxNames)+" commands are described at a time")
 	case equalFold(args[1], "docs"):
 		return appendCommandDocs(out, args[2:])
 	case equalFold(args[1], "info"):

@@ -37,5 +37,6 @@
 //     Redis on another machine may round differently in the last of its 17 decimals.
 //   - Ranges in glob patterns compare bytes as unsigned, which is what Redis does where C's char is unsigned
 //     (arm64); on x86-64 ranges that cross 0x7f differ.
+//   - MGET answers at most MaxReply bytes from one tablet.
 //   - A cursor of SCAN is a place in the keyspace, not a bucket of a hash table: see Cursor.
 package command

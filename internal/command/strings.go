@@ -1,6 +1,10 @@
 package command
 
-import "github.com/quorddb/quord/internal/record"
+import (
+	"strconv"
+
+	"github.com/quorddb/quord/internal/record"
+)
 
 // stringAt returns the live string at key. ok is false where the key holds something else; found is false where
 // there is nothing.
@@ -28,13 +32,22 @@ func appendValue(v View, key, out []byte) (_ []byte, r record.Record, found, ok 
 	return out, r, found, ok
 }
 
+// MaxReply is the most bytes that MGET answers from one tablet: more than the longest value, and less than what one node
+// can send another. A short command may name a long value a million times.
+const MaxReply = 51 << 20
+
 func evalMGet(v View, args [][]byte, out []byte) []byte {
+	start := len(out)
 	out = appendHeader(out, '*', len(args)-1)
 	for _, key := range args[1:] {
 		r, found, ok := stringAt(v, key)
 		if !found || !ok {
 			out = appendNull(out)
 			continue
+		}
+		if len(out)-start+len(r.Value) > MaxReply {
+			return appendError(out[:start], "ERR the values take more than "+strconv.Itoa(MaxReply)+
+				" bytes in one tablet; ask for fewer keys at a time")
 		}
 		out = appendBulk(out, r.Value)
 	}

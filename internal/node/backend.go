@@ -59,18 +59,20 @@ func ask[T any](ctx context.Context, w *worker, fn func(c *core.Core, done func(
 	}) {
 		return none, errStopping
 	}
+	var err error
 	select {
 	case a := <-ended:
 		return a.value, a.err
 	case <-ctx.Done():
-		return none, ctx.Err()
+		err = ctx.Err()
 	case <-w.done:
-		select {
-		case a := <-ended:
-			return a.value, a.err
-		default:
-			return none, errStopping
-		}
+		err = errStopping
+	}
+	select {
+	case a := <-ended: // it was done, and that is why the node stops
+		return a.value, a.err
+	default:
+		return none, err
 	}
 }
 

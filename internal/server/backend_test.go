@@ -33,14 +33,14 @@ type fakeNode struct {
 
 	mu        sync.Mutex
 	views     []*memview.View
-	requests  int              // submitted
-	submits   int              // calls of Submit
-	seen      []string         // commands in the order of their execution, when record is set
-	record    bool             //
-	leave     func() error     // what Leave does
-	lookups   []string         // modes asked for
-	inSubmit  map[uint32]bool  // tablets of the requests that have not ended
-	violation func(msg string) // called when the server breaks its promise
+	requests  int                         // submitted
+	submits   int                         // calls of Submit
+	seen      []string                    // commands in the order of their execution, when record is set
+	record    bool                        //
+	leave     func(context.Context) error // what Leave does
+	lookups   []string                    // modes asked for
+	inSubmit  map[uint32]bool             // tablets of the requests that have not ended
+	violation func(msg string)            // called when the server breaks its promise
 	active    sync.WaitGroup
 }
 
@@ -181,10 +181,10 @@ func (n *fakeNode) Status(ctx context.Context) (admin.Status, error) {
 	return admin.Status{Healthy: true}, nil
 }
 
-func (n *fakeNode) Leave(_ context.Context, progress func(done, total int64)) error {
+func (n *fakeNode) Leave(ctx context.Context, progress func(done, total int64)) error {
 	progress(1, 2)
 	if n.leave != nil {
-		return n.leave()
+		return n.leave(ctx)
 	}
 	return nil
 }

@@ -16,6 +16,8 @@ const (
 	keepReply = 16 << 10
 	// scanTablets is the number of tablets of a batch up to which they are searched one by one.
 	scanTablets = 8
+	// firstLot is the number of requests that are submitted together before anything is known of how long replies are.
+	firstLot = 64
 )
 
 // batch is what a session executes together. Batches are pooled: an idle session has none. A batch belongs to one
@@ -43,6 +45,7 @@ type batch struct {
 	out            []byte
 	largest        int  // the longest reply of the batch
 	held           int  // bytes of replies in memory that tablets have given
+	limit          int  // of held, past which nothing more is asked for than what is due
 	requests       int  // submitted
 	failed         bool // a request ended without replies
 
@@ -174,24 +177,29 @@ func (b *batch) begin(tablet uint32, write bool, wave int) *run {
 }
 
 // execute runs the waves one after the other. Once the replies take more than limit bytes it stops: what is left is
-// executed run by run when its replies are due (finish), and those before it have been written out.
+// executed when its replies are due (finish), and those before it have been written out.
 func (b *batch) execute(limit int) {
+	b.limit = limit
+	b.proceed()
+}
+
+func (b *batch) proceed() {
 	for _, wave := range b.waves {
 		if len(wave) == 0 {
 			return
 		}
 		for left := true; left; {
-			if b.held > limit {
+			if b.held > b.limit {
 				return
 			}
-			left = b.step(wave, limit)
+			left = b.step(wave)
 		}
 	}
 }
 
 // step asks for what a wave has no answer to, and reports whether there is more: a request may end with the answers to
 // its first commands only.
-func (b *batch) step(wave []*run, limit int) (left bool) {
+func (b *batch) step(wave []*run) (left bool) {
 	at := time.Duration(-1) // one moment serves the reads of a wave: what they have to see came in waves before
 	for _, r := range wave {
 		if r.done() {
@@ -202,7 +210,7 @@ func (b *batch) step(wave []*run, limit int) (left bool) {
 		}
 		if r.Write || !b.tryRead(at, r) {
 			b.ask(r)
-		} else if b.held > limit {
+		} else if b.held > b.limit {
 			b.submit, b.asked = b.submit[:0], b.asked[:0]
 			return true
 		}
@@ -211,9 +219,13 @@ func (b *batch) step(wave []*run, limit int) (left bool) {
 	return slices.ContainsFunc(wave, func(r *run) bool { return !r.done() })
 }
 
-// finish executes what execute has left of a run, as far as the command at a place. It is called in the order of the
-// commands, so what came before it on its tablet is done.
+// finish executes what execute has left of a run, as far as the command at a place: with all that goes with it while there
+// is room for replies, else alone. It is called in the order of the commands, so what came before it on its tablet is done.
 func (b *batch) finish(p place) {
+	if p.run.has(p.at) {
+		return
+	}
+	b.proceed()
 	for r := p.run; !r.has(p.at); {
 		if r.Write || !b.tryRead(b.backend.Moment(), r) {
 			b.ask(r)
@@ -222,17 +234,25 @@ func (b *batch) finish(p place) {
 	}
 }
 
-// await submits the requests of b.submit and waits until all have ended.
+// await submits the requests of b.submit and waits until they have ended: all at once but where there are many, whose
+// replies could take any room. Then some go first, and the others as many at a time as there is room for if their replies
+// are as long. What there is no room for is not asked for; one request always is.
 func (b *batch) await() {
-	if len(b.submit) == 0 {
-		return
-	}
-	b.pending.Store(int32(len(b.submit)))
-	b.backend.Submit(b.submit)
-	<-b.done
-	b.requests += len(b.submit)
-	for _, r := range b.asked {
-		b.settle(r)
+	for n := firstLot; len(b.submit) > 0; {
+		n = min(n, len(b.submit))
+		before := b.held
+		b.pending.Store(int32(n))
+		b.backend.Submit(b.submit[:n])
+		<-b.done
+		b.requests += n
+		for _, r := range b.asked[:n] {
+			b.settle(r)
+		}
+		if n == len(b.submit) || b.held > b.limit {
+			break
+		}
+		b.submit, b.asked = slices.Delete(b.submit, 0, n), slices.Delete(b.asked, 0, n)
+		n = max(1, (b.limit-b.held)*n/max(1, b.held-before))
 	}
 	b.submit, b.asked = b.submit[:0], b.asked[:0]
 }
@@ -281,6 +301,7 @@ func (b *batch) settle(r *run) {
 		r.answers = r.Replies
 	} else {
 		r.answers = append(slices.Clip(r.answers), r.Replies...) // what lies behind the first ones may be filled again
+		r.own = nil                                              // long ones are dropped from the list of answers alone
 	}
 	r.Replies = nil
 }
@@ -320,8 +341,9 @@ func (b *batch) clear() {
 }
 
 // drop gives back a long reply that has been written out.
-func (p place) drop() {
+func (b *batch) drop(p place) {
 	if r := p.run; p.at < len(r.answers) && len(r.answers[p.at]) > keepReply {
+		b.held -= len(r.answers[p.at])
 		r.answers[p.at] = nil
 	}
 }

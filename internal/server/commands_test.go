@@ -223,7 +223,7 @@ func TestConfig(t *testing.T) {
 	c.want(`[]`, "CONFIG", "GET", "nothing")
 	c.wantPrefix("(error) ERR CONFIG SET failed - can't set 'maxmemory' in a running node", "CONFIG", "SET", "maxmemory", "1")
 	c.want("(error) ERR Unknown option or number of arguments for CONFIG SET - 'x'", "CONFIG", "SET", "x", "1")
-	c.want("(error) ERR wrong number of arguments for 'config|set' command", "CONFIG", "SET", "maxmemory", "1", "x")
+	c.want("(error) ERR syntax error", "CONFIG", "SET", "maxmemory", "1", "x")
 	c.wantPrefix("(error) ERR", "CONFIG", "REWRITE")
 	c.want(`"OK"`, "CONFIG", "RESETSTAT")
 	c.wantPrefix(`["CONFIG <subcommand>`, "CONFIG", "HELP")

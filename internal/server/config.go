@@ -22,13 +22,16 @@ type Config struct {
 	// command alone may be longer.
 	MaxBatch, MaxBatchBytes int
 	// MaxOutput is how many bytes of replies a session gathers before it writes; default 16 MiB. Commands whose turn
-	// has not come by then wait until those before them have been taken by the client.
+	// has not come by then wait until those before them have been taken by the client. One MGET over several tablets may
+	// answer 16 times as much.
 	MaxOutput int
 	// MaxInput bounds what the input buffers of all connections may take together beyond 64 KiB each; default 1 GiB.
 	// A connection that would pass it is dropped.
 	MaxInput int64
 	// WriteTimeout is how long a client may take none of what it is sent; default 30 s.
 	WriteTimeout time.Duration
+	// PartingTimeout is what WriteTimeout becomes when the server closes, where it is less; default 3 s.
+	PartingTimeout time.Duration
 	// AuthTimeout is how long a client may take to show the password; default 10 s. Without a password it plays no part.
 	AuthTimeout time.Duration
 	// AdminTimeout bounds the QUORD commands that ask other nodes, and how long FLUSHALL goes on once a tablet has
@@ -51,7 +54,7 @@ func (c Config) Validate() error {
 	for name, n := range map[string]int64{
 		"MaxClients": int64(c.MaxClients), "MaxValue": int64(c.MaxValue), "MaxKey": int64(c.MaxKey),
 		"MaxBatch": int64(c.MaxBatch), "MaxBatchBytes": int64(c.MaxBatchBytes), "MaxOutput": int64(c.MaxOutput),
-		"MaxInput": c.MaxInput, "WriteTimeout": int64(c.WriteTimeout), "AuthTimeout": int64(c.AuthTimeout),
+		"MaxInput": c.MaxInput, "WriteTimeout": int64(c.WriteTimeout), "PartingTimeout": int64(c.PartingTimeout), "AuthTimeout": int64(c.AuthTimeout),
 		"AdminTimeout": int64(c.AdminTimeout), "IdleTimeout": int64(c.IdleTimeout),
 	} {
 		if n < 0 {
@@ -88,6 +91,8 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	dur(&c.WriteTimeout, 30*time.Second)
+	dur(&c.PartingTimeout, 3*time.Second)
+	c.PartingTimeout = min(c.PartingTimeout, c.WriteTimeout)
 	dur(&c.AuthTimeout, 10*time.Second)
 	dur(&c.AdminTimeout, 10*time.Second)
 	if c.Now == nil {

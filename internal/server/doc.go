@@ -15,7 +15,8 @@
 // of a wave goes into one Backend.Submit, and the session waits once for all of it. Then the replies are put into the
 // order of the commands and written at once.
 // A request may end with the answers to its first commands only, where those are long or changed much; the session asks for
-// the others before the tablet's next run, or, when it holds many replies already, once those have been written.
+// the others before the tablet's next run, or, when it holds many replies already, once those have been written. Nor does it
+// submit more than firstLot requests at once before it knows how long their replies are.
 //
 // A command about the whole keyspace (DBSIZE, SCAN, KEYS, FLUSHALL) and every other one that the Cluster carries out
 // waits for what came before it in the pipeline and is done before what follows.

@@ -6,8 +6,10 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/quorddb/quord/internal/request"
@@ -264,5 +266,76 @@ func waitFor(t *testing.T, what func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatal("it did not happen")
 		}
+	}
+}
+
+// What is kept of replies is bounded also where all of them come from other nodes, at once, and the client takes none.
+func TestRepliesOfAWaveAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n, size = 512, 32 << 10
+		node := newFakeNode(t, 1024)
+		node.remote = func(uint32) bool { return true }
+		s := newPipedServer(t, Config{MaxOutput: 2 << 20}, node)
+		c := s.patient()
+		var stream []byte
+		mget := []string{"MGET"}
+		for i := range n {
+			key := "key:" + strconv.Itoa(i)
+			c.want(`"OK"`, "SET", key, strings.Repeat("x", size))
+			stream = resp.AppendCommand(stream, "GET", key)
+			mget = append(mget, key)
+		}
+		before := node.requests
+		c.send(stream)
+		synctest.Wait()
+		if asked := node.requests - before; asked > firstLot+1 {
+			t.Errorf("%d replies of %d bytes were asked for, and none has been taken", asked, size)
+		}
+		for range n {
+			if got := c.reply(); len(got) != size+2 {
+				t.Fatalf("got %.100s", got)
+			}
+		}
+		c.send(resp.AppendCommand(nil, mget...))
+		if v, err := c.in.Read(); err != nil || len(v.Elems) != n || len(v.Elems[n-1].Text) != size {
+			t.Fatalf("MGET: %d values, %v", len(v.Elems), err)
+		}
+	})
+}
+
+// A short command must not make a node give more than it has memory for.
+func TestLongAnswersAreRefused(t *testing.T) {
+	s := newTestServer(t, Config{MaxOutput: 1 << 20}, newFakeNode(t, 16))
+	c := s.dial()
+	var keys []string
+	for i := range 17 {
+		keys = append(keys, "key:"+strconv.Itoa(i))
+		c.want(`"OK"`, "SET", keys[i], strings.Repeat("x", 1<<20))
+	}
+	if got := c.do(append([]string{"MGET"}, keys[:15]...)...); len(got) < 15<<20 {
+		t.Errorf("15 MiB: %.200s", got)
+	}
+	c.want("(error) ERR the values take more than 16777216 bytes; ask for fewer keys at a time", append([]string{"MGET"}, keys...)...)
+	c.want("(error) ERR the values take more than 53477376 bytes in one tablet; ask for fewer keys at a time",
+		append([]string{"MGET"}, slices.Repeat(keys[:1], 52)...)...)
+	c.want("(error) ERR at most 1024 commands are described at a time", append([]string{"COMMAND", "DOCS"}, slices.Repeat([]string{"set"}, 1025)...)...)
+}
+
+// Many short commands with long answers must not do so either.
+func TestAnswersOfASessionAreBounded(t *testing.T) {
+	s := newTestServer(t, Config{MaxBatchBytes: 64 << 10}, newFakeNode(t, 16))
+	c := s.dial()
+	const n = 100
+	var stream []byte
+	for range n {
+		stream = resp.AppendCommand(stream, "COMMAND")
+	}
+	go c.conn.Write(stream)
+	taken := 0
+	for range n {
+		taken += len(c.reply())
+	}
+	if lots := s.Metrics().Batches; int(lots) < taken/(128<<10) {
+		t.Errorf("%d bytes of answers were gathered in %d lots", taken, lots)
 	}
 }

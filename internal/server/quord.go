@@ -82,8 +82,8 @@ func (c *session) onNode(args [][]byte, out []byte, fn func(context.Context, str
 	})
 }
 
-// quordLeave answers when everything has been handed over, however long that takes; QUORD.STATUS shows how far it is. A
-// client that goes away does not stop it.
+// quordLeave answers when everything has been handed over, however long that takes, or when the node is told to stop;
+// QUORD.STATUS shows how far it is. A client that goes away does not stop it.
 func (c *session) quordLeave(args [][]byte, out []byte) []byte {
 	if len(args) > 2 || len(args) == 2 && !is(args[1], "dryrun") {
 		return resp.AppendError(out, errSyntax+": QUORD.LEAVE [DRYRUN]")
@@ -99,7 +99,7 @@ func (c *session) quordLeave(args [][]byte, out []byte) []byte {
 	}
 	l.active, l.done, l.total = true, 0, 0
 	l.mu.Unlock()
-	err := c.srv.backend.Leave(c.srv.ctx, func(done, total int64) {
+	err := c.srv.backend.Leave(c.srv.stopping, func(done, total int64) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.done, l.total = done, total

@@ -33,6 +33,9 @@ type Server struct {
 	// ctx lives as long as the server; it ends the commands that wait for other nodes when Close loses its patience.
 	ctx    context.Context
 	cancel context.CancelFunc
+	// stopping ends with the beginning of Close, for what may take hours.
+	stopping context.Context
+	stop     context.CancelFunc
 
 	nextID  atomic.Int64
 	input   atomic.Int64 // bytes that input buffers take beyond what each connection may keep
@@ -66,6 +69,7 @@ func New(cfg Config, backend Backend) (*Server, error) {
 	}
 	s.batches.New = func() any { return newBatch(s) }
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.stopping, s.stop = context.WithCancel(s.ctx)
 	return s, nil
 }
 
@@ -167,9 +171,11 @@ func (s *Server) admit(conn net.Conn) {
 	}()
 }
 
-// Close stops accepting, lets every session finish and answer the batch in flight, and closes the connections. When ctx
-// ends first it cuts them off and returns an error; sessions that wait for the Backend end when it has answered.
+// Close stops accepting, lets every session finish and answer the batch in flight, and closes the connections: a client
+// must take its replies within PartingTimeout, and who waits for a leave waits no longer. When ctx ends first it cuts them
+// off and returns an error; sessions that wait for the Backend end when it has answered.
 func (s *Server) Close(ctx context.Context) error {
+	s.stop()
 	s.mu.Lock()
 	s.closing = true
 	for l := range s.listeners {

@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/quorddb/quord/internal/command"
 	"github.com/quorddb/quord/internal/resp"
 )
 
@@ -138,13 +140,13 @@ func (c *session) batches() error {
 	return nil
 }
 
-// collect plans cmd and every further command of the buffer, as many as one batch takes. It returns the error of a
-// stream that cannot be read further.
+// collect plans cmd and every further command of the buffer, as many as one batch takes; what they say, and what is
+// answered to them on the spot, is bounded. It returns the error of a stream that cannot be read further.
 func (c *session) collect(b *batch, cmd resp.Command) error {
 	limit := min(max(c.srv.cfg.MaxOutput/c.expect, 1), c.srv.cfg.MaxBatch)
 	for {
 		c.plan(b, cmd)
-		if c.quit || len(b.calls) >= limit || b.bytes >= c.srv.cfg.MaxBatchBytes {
+		if c.quit || len(b.calls) >= limit || b.bytes >= c.srv.cfg.MaxBatchBytes || len(b.inline) >= c.srv.cfg.MaxBatchBytes {
 			return nil
 		}
 		var ok bool
@@ -228,8 +230,15 @@ func (c *session) replyOf(b *batch, k *call) []byte {
 		}
 		return reply
 	default:
+		size, bound := 0, c.srv.cfg.mergeBound()
 		for _, p := range b.parts[k.from:k.to] {
 			b.finish(p)
+			reply, _ := p.reply()
+			if size += len(reply); size > bound && k.entry.spec.Split == command.Gather {
+				b.merged = resp.AppendError(b.merged[:0], fmt.Sprintf(
+					"ERR the values take more than %d bytes; ask for fewer keys at a time", bound))
+				return b.merged
+			}
 		}
 		b.merged = b.merge(b.merged[:0], k)
 		b.largest = max(b.largest, len(b.merged))
@@ -241,10 +250,10 @@ func (c *session) replyOf(b *batch, k *call) []byte {
 func (k *call) drop(b *batch) {
 	switch k.kind {
 	case runCall:
-		k.where.drop()
+		b.drop(k.where)
 	case splitCall:
 		for _, p := range b.parts[k.from:k.to] {
-			p.drop()
+			b.drop(p)
 		}
 	}
 }
@@ -280,15 +289,12 @@ func (c *session) flush(b *batch) error {
 	return err
 }
 
-// write sends p. A client must take each chunk within WriteTimeout of now, however long the commands have taken.
+// write sends p. A client must take each chunk within WriteTimeout of now, however long the commands have taken; within
+// PartingTimeout when the server closes.
 func (c *session) write(p []byte) error {
 	for c.broken == nil && len(p) > 0 {
 		n := min(len(p), chunk)
-		// One deadline serves all writes of a second: setting it costs as much as a short command.
-		if want := time.Now().Add(c.srv.cfg.WriteTimeout); want.Sub(c.writeDeadline) > 0 {
-			c.writeDeadline = want.Add(min(time.Second, c.srv.cfg.WriteTimeout/4))
-			_ = c.conn.SetWriteDeadline(c.writeDeadline) // fails only on a closed connection; then so does Write
-		}
+		c.setWriteDeadline()
 		sent, err := c.conn.Write(p[:n])
 		c.out.Add(int64(sent))
 		c.srv.counted.bytesOut.Add(uint64(sent))
@@ -298,6 +304,22 @@ func (c *session) write(p []byte) error {
 		p = p[n:]
 	}
 	return c.broken
+}
+
+// setWriteDeadline gives the client its time from now. Its failures are those of a closed connection: then so does Write.
+func (c *session) setWriteDeadline() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	if c.draining {
+		_ = c.conn.SetWriteDeadline(now.Add(c.srv.cfg.PartingTimeout))
+		return
+	}
+	// One deadline serves all writes of a second: setting it costs as much as a short command.
+	if want := now.Add(c.srv.cfg.WriteTimeout); want.Sub(c.writeDeadline) > 0 {
+		c.writeDeadline = want.Add(min(time.Second, c.srv.cfg.WriteTimeout/4))
+		_ = c.conn.SetWriteDeadline(c.writeDeadline)
+	}
 }
 
 // writeError is a failure to send, as opposed to one to receive.
@@ -358,6 +380,7 @@ func (c *session) drain() {
 	defer c.mu.Unlock()
 	c.draining = true
 	_ = c.conn.SetReadDeadline(time.Unix(1, 0))
+	_ = c.conn.SetWriteDeadline(time.Now().Add(c.srv.cfg.PartingTimeout)) // of a write that waits; later ones set their own
 }
 
 func (c *session) isDraining() bool {

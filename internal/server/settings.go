@@ -43,7 +43,7 @@ func (c *session) configGet(args [][]byte, out []byte) []byte {
 
 func (c *session) configSet(args [][]byte, out []byte) []byte {
 	if len(args)%2 != 0 {
-		return resp.AppendError(out, "ERR wrong number of arguments for 'config|set' command")
+		return resp.AppendError(out, errSyntax)
 	}
 	all := c.settings()
 	for i := 2; i < len(args); i += 2 {

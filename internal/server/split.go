@@ -10,6 +10,9 @@ import (
 	"github.com/quorddb/quord/internal/slot"
 )
 
+// mergeBound is the most bytes of values that MGET answers from several tablets. From one it is command.MaxReply.
+func (c *Config) mergeBound() int { return 16 * c.MaxOutput }
+
 // split cuts a command whose keys lie in several tablets into one command for each tablet.
 func (b *batch) split(c *call, spec *command.Spec, args [][]byte) {
 	first, last, step := spec.KeyRange(len(args))

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"net"
 	"strings"
 	"testing"
@@ -64,7 +65,7 @@ func (s *testServer) patient() *client {
 func TestReplyOfALongCommandArrives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		node := newFakeNode(t, 16)
-		node.leave = func() error { time.Sleep(time.Hour); return nil }
+		node.leave = func(context.Context) error { time.Sleep(time.Hour); return nil }
 		s := newPipedServer(t, Config{}, node)
 		c := s.patient()
 		begun := time.Now()
@@ -140,6 +141,42 @@ func TestAuthTimeout(t *testing.T) {
 		in.want(`"PONG"`, "PING")
 		if n := s.Metrics().Dropped["auth_timeout"]; n != 1 {
 			t.Errorf("%d counted", n)
+		}
+	})
+}
+
+// A node that is to stop does so soon, whatever its clients do: they get what they still take, and nobody waits for one
+// that takes nothing, nor for a leave that may go on for hours.
+func TestCloseIsQuick(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		node := newFakeNode(t, 16)
+		node.leave = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		s := newPipedServer(t, Config{}, node)
+		c := s.patient()
+		c.want(`"OK"`, "SET", "big", strings.Repeat("x", 4<<20))
+		slow, leaving := s.patient(), s.patient()
+		slow.send([]byte("GET big\r\n"))
+		leaving.send([]byte("QUORD.LEAVE\r\n"))
+		synctest.Wait()
+		node.hold = make(chan struct{})
+		time.AfterFunc(4*time.Second, func() { close(node.hold) })
+		go c.send([]byte("SET a 1\r\n"))
+		synctest.Wait()
+
+		begun := time.Now()
+		closed := make(chan error)
+		go func() { closed <- s.Close(context.Background()) }()
+		if got := leaving.reply(); got != "(error) TRYAGAIN this node is stopping" || time.Since(begun) > 0 {
+			t.Errorf("who waits for the leave gets %s after %v", got, time.Since(begun))
+		}
+		if got := c.reply(); got != `"OK"` { // the node takes longer for it than the slow one has time
+			t.Errorf("what was under way is answered with %s", got)
+		}
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begun); took != 4*time.Second {
+			t.Errorf("it took %v", took)
 		}
 	})
 }
