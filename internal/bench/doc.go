@@ -16,5 +16,5 @@
 // Concurrency: Run starts one goroutine per connection, which shares nothing with the others but one counter of
 // operations left; a second one for the time of one batch when a batch is too large to be written before replies
 // are read; and one that reports progress. All have ended when Run returns. Memory is bounded by Clients times
-// (Pipeline times the largest value, plus two histograms of 150 KB).
+// (Pipeline times the largest value, plus two replies, plus two histograms of 150 KB).
 package bench

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/quorddb/quord/internal/resp"
 )
 
 const (
@@ -87,10 +89,10 @@ func (w *worker) prefill(ctx context.Context) error {
 			w.ops = append(w.ops, op{set: true, key: next})
 		}
 		last := ""
-		err := w.exchange(func(i int, r reply) {
-			if r.kind == '-' {
+		err := w.exchange(func(i int, r resp.Value) {
+			if failed(r) {
 				again = append(again, w.ops[i])
-				last = r.text
+				last = fmt.Sprintf("%.*s", maxText, r.Text)
 			}
 		})
 		if err != nil {
@@ -155,7 +157,7 @@ func (w *worker) load(ctx context.Context) error {
 		}
 		w.draw(n)
 		answered := 0
-		err := w.exchange(func(i int, r reply) {
+		err := w.exchange(func(i int, r resp.Value) {
 			answered++
 			w.note(w.ops[i], r, due)
 		})
@@ -191,7 +193,7 @@ func (w *worker) draw(n int) {
 }
 
 // exchange sends w.ops and reads their replies.
-func (w *worker) exchange(each func(int, reply)) error {
+func (w *worker) exchange(each func(int, resp.Value)) error {
 	k := w.connection()
 	if k == nil {
 		return net.ErrClosed
@@ -203,15 +205,15 @@ func (w *worker) exchange(each func(int, reply)) error {
 	return k.send(w.batch, len(w.ops), time.Now().Add(w.Timeout), each)
 }
 
-func (w *worker) note(o op, r reply, due time.Time) {
+func (w *worker) note(o op, r resp.Value, due time.Time) {
 	switch {
-	case r.kind == '-':
-		w.count(r.code(), 1)
+	case failed(r):
+		w.count(code(r), 1)
 		return
 	case o.set:
 		record(w.set, time.Since(due))
 		return
-	case r.null:
+	case r.IsNull():
 		w.misses++
 	}
 	record(w.get, time.Since(due))

@@ -210,6 +210,32 @@ func TestReplyReader(t *testing.T) {
 	}
 }
 
+// counting counts how often it is read from.
+type counting struct {
+	io.Reader
+	reads int
+}
+
+func (c *counting) Read(p []byte) (int, error) {
+	c.reads++
+	return c.Reader.Read(p)
+}
+
+// A tool that gets many short replies at once must not pay for a system call every few of them.
+func TestReplyReaderReadsAhead(t *testing.T) {
+	const replies = 200_000
+	src := &counting{Reader: strings.NewReader(strings.Repeat("+OK\r\n", replies))}
+	r := NewReplyReader(src, 1<<20)
+	for range replies {
+		if _, err := r.Read(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if most := 5*replies/(maxIdle/2) + 1; src.reads > most {
+		t.Errorf("read %d times, want %d at most", src.reads, most)
+	}
+}
+
 // Numbers that differ from Redis' reading by one blank would be accepted here and refused there.
 func TestParseInt(t *testing.T) {
 	for in, want := range map[string]int64{

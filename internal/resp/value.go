@@ -127,6 +127,7 @@ type ReplyReader struct {
 	max  int
 	buf  []byte
 	r, w int
+	full bool // the last read filled the buffer, so more is waiting
 }
 
 // NewReplyReader returns a ReplyReader of src that refuses replies longer than limit bytes.
@@ -139,6 +140,11 @@ func (r *ReplyReader) Read() (Value, error) {
 	tried := -1 // what was there when the last attempt failed; parse again only when that has doubled
 	for {
 		if n := r.w - r.r; n > 0 && (tried < 0 || n >= 2*tried || r.endsLine()) {
+			// Nearly every reply is one token.
+			if t, err := next(r.buf[r.r:r.w]); err == nil && (t.kind == '$' || t.kind == '+' || t.kind == ':') {
+				r.r += t.size
+				return Value{Kind: t.kind, Text: t.text}, nil
+			}
 			v, rest, err := Parse(r.buf[r.r:r.w])
 			if err == nil {
 				r.r = r.w - len(rest)
@@ -163,14 +169,15 @@ func (r *ReplyReader) fill() error {
 		r.w = copy(r.buf, r.buf[r.r:r.w])
 		r.r = 0
 	}
-	if r.w == len(r.buf) {
-		if r.w >= r.max {
-			return ErrTooBig
-		}
-		r.buf = append(r.buf, make([]byte, min(len(r.buf), r.max-r.w))...)
+	if r.w >= r.max {
+		return ErrTooBig
+	}
+	if r.w == len(r.buf) || r.full && len(r.buf) < maxIdle {
+		r.buf = append(r.buf, make([]byte, max(min(len(r.buf), r.max-len(r.buf)), 0))...)
 	}
 	n, err := r.src.Read(r.buf[r.w:])
 	r.w += n
+	r.full = r.w == len(r.buf)
 	if n > 0 {
 		return nil
 	}
