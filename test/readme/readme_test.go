@@ -8,11 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/quorddb/quord/internal/freeport"
 	"github.com/quorddb/quord/test/cluster"
 )
 
@@ -82,10 +84,18 @@ func TestReadme(t *testing.T) {
 	}
 }
 
+// The page has its ring at the ports at which `make run` starts one, from pagePort up. A ring that runs there must not be in
+// the way, so the commands are run with other ports in their place.
+const (
+	pagePort  = 7001
+	pageNodes = 3
+)
+
 // shell runs commands in one directory, with quord in the PATH.
 type shell struct {
-	dir string
-	env []string
+	dir     string
+	env     []string
+	replace *strings.Replacer // the page's ports, and how its ring is started
 }
 
 func newShell(t *testing.T, root string) *shell {
@@ -94,12 +104,25 @@ func newShell(t *testing.T, root string) *shell {
 	if err != nil {
 		t.Fatal(err)
 	}
+	offsets := []int{}
+	for i := range pageNodes {
+		offsets = append(offsets, i, i+1000, i+10000)
+	}
+	port, err := freeport.Take(nil, offsets[1:]...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// On a fresh clone `make run` builds and then runs `quord dev`; here the binary is built already.
+	words := []string{"make run", fmt.Sprintf("quord dev --port %d", port)}
+	for i := range pageNodes {
+		words = append(words, strconv.Itoa(pagePort+i), strconv.Itoa(port+i))
+	}
 	path := filepath.Dir(binary) + string(os.PathListSeparator) + os.Getenv("PATH")
-	return &shell{dir: root, env: append(os.Environ(), "PATH="+path, "TMPDIR="+t.TempDir())}
+	return &shell{dir: root, env: append(os.Environ(), "PATH="+path, "TMPDIR="+t.TempDir()), replace: strings.NewReplacer(words...)}
 }
 
 func (s *shell) command(ctx context.Context, text string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "bash", "-c", text)
+	cmd := exec.CommandContext(ctx, "bash", "-c", s.replace.Replace(text))
 	cmd.Dir, cmd.Env = s.dir, s.env
 	// What a command starts is in its group and ends with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -123,10 +146,8 @@ func (s *shell) run(t *testing.T, c Command) []string {
 // Ctrl-C would.
 func (s *shell) background(t *testing.T, c Command) {
 	t.Helper()
-	// On a fresh clone `make run` builds and then runs `quord dev`; here the binary is built already.
-	text := strings.Replace(c.Text, "make run", "quord dev", 1)
 	// Not t.Context(): that ends before the cleanup, and would kill what the cleanup interrupts.
-	cmd := s.command(context.WithoutCancel(t.Context()), "exec "+text)
+	cmd := s.command(context.WithoutCancel(t.Context()), "exec "+c.Text)
 	out := filepath.Join(t.TempDir(), "background")
 	file, err := os.Create(out)
 	if err != nil {
@@ -141,7 +162,7 @@ func (s *shell) background(t *testing.T, c Command) {
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() {
 		if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil {
-			t.Errorf("interrupt %s: %v", text, err)
+			t.Errorf("interrupt %s: %v", c.Text, err)
 		}
 		select {
 		case err := <-ended:
