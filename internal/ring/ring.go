@@ -164,8 +164,8 @@ func (r *Ring) Tick(now time.Duration) {
 			}
 			continue
 		}
-		if m.phase == Outsider || m.due > now {
-			continue
+		if m.phase == Outsider || m.finding || m.due > now {
+			continue // outside, on the search for its place, or not due
 		}
 		if m.phase == Joining {
 			r.join(m)
