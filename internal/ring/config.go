@@ -84,14 +84,6 @@ func Local() Config {
 // LAN returns the preset for nodes of one data centre, which is the default.
 func LAN() Config { return Config{}.withDefaults() }
 
-// WAN returns the preset for nodes that are far from each other. No setting of a node chooses it yet.
-func WAN() Config {
-	return Config{
-		StabilizeEvery: 3 * time.Second, QueryTimeout: 1500 * time.Millisecond, SuspectTimeout: 500 * time.Millisecond,
-		Backoff: 500 * time.Millisecond, HopTimeout: 1500 * time.Millisecond, LookupTimeout: 30 * time.Second,
-	}.withDefaults()
-}
-
 func (c Config) withDefaults() Config {
 	set(&c.Bits, MaxBits)
 	set(&c.Successors, 16)

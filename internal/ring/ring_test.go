@@ -157,7 +157,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	for name, cfg := range map[string]Config{"Local": Local(), "LAN": LAN(), "WAN": WAN(), "zero": {}} {
+	for name, cfg := range map[string]Config{"Local": Local(), "LAN": LAN(), "zero": {}} {
 		if err := cfg.Validate(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
