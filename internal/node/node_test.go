@@ -22,6 +22,7 @@ import (
 
 	"github.com/quorddb/quord/internal/config"
 	"github.com/quorddb/quord/internal/core"
+	"github.com/quorddb/quord/internal/ident"
 	"github.com/quorddb/quord/internal/freeport"
 	"github.com/quorddb/quord/internal/store"
 )
@@ -588,5 +589,9 @@ func TestAfterClose(t *testing.T) {
 	}
 	if n.worker.inbox.call(func(*core.Core) { t.Error("it does something") }) {
 		t.Error("the inbox is open")
+	}
+	n.worker.inbox.frame(ident.NodeID{1}, []byte("late"))
+	if _, events := n.worker.inbox.take(nil, nil); len(events) > 0 {
+		t.Error("a frame is kept that nobody will read")
 	}
 }

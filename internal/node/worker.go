@@ -72,8 +72,10 @@ func (in *inbox) frame(from ident.NodeID, frame []byte) {
 	for in.bytes > in.limit && !in.closed {
 		in.room.Wait()
 	}
-	in.bytes += len(frame)
-	in.events = append(in.events, event{from: from, frame: frame})
+	if !in.closed { // or nobody will ever take it
+		in.bytes += len(frame)
+		in.events = append(in.events, event{from: from, frame: frame})
+	}
 	in.mu.Unlock()
 	in.signal()
 }

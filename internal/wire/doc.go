@@ -14,8 +14,8 @@
 //	           Done: replies (package tablet); Rejected: a text
 //	Ring       a ring message (package ring)
 //	Pulse      wall clock in milliseconds (8 bytes, big endian), revision of the registry, durable sequence,
-//	           leads, holds, lacking, moving, pending, keys, flags (1 byte; bit 0: closing, bit 1: low, bit 2: tight), how
-//	           many members it misses, and those (16 bytes each): what a node tells all others once a second
+//	           leads, holds, lacking, moving, pending, keys, flags (1 byte; bit 0: closing, bit 1: low, bit 2: tight), hurt,
+//	           how many members it misses, and those (16 bytes each): what a node tells all others once a second
 //	Ask        nothing: asks for the registry
 //	Registry   a registry (package registry)
 //	Who        tablet: asks who holds it
@@ -24,7 +24,8 @@
 //	Offer      transfer, tablet, replica it is for, then the head of a snapshot
 //	Chunk      transfer, sequence number from 1, then a chunk of a snapshot
 //	Verdict    transfer, sequence number up to which all is stored, state (1 byte): what the receiver says
+//	Mend       tablet, index: asks for a snapshot as of that index or a later one, to mend a damaged replica with
 //
 // A newer node may say more: unknown kinds are skipped, and so is what follows the fields above in the body of a Pulse,
-// Ask, Who or Verdict. Every other byte too many or too few is damage. The package is pure.
+// Ask, Who, Verdict or Mend. Every other byte too many or too few is damage. The package is pure.
 package wire
