@@ -102,7 +102,9 @@ func (c *Core) makeRing(self *registry.Member) error {
 	for _, t := range self.RingTokens() {
 		tokens = append(tokens, t.ID)
 	}
-	r, err := ring.New(c.cfg.Ring, c.self, tokens, c.rand.Uint64())
+	cfg := c.cfg.Ring
+	cfg.DistinctNodes = max(cfg.DistinctNodes, c.registry.Settings().Replicas) // or a list would not show all targets
+	r, err := ring.New(cfg, c.self, tokens, c.rand.Uint64())
 	if err != nil {
 		return fmt.Errorf("make the ring: %w", err)
 	}

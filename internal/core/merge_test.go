@@ -76,6 +76,32 @@ func (w *world) descriptors() (all []string) {
 	return all
 }
 
+// With many replicas a successor list reaches as many other nodes: it shows all targets of a tablet, and a token does not
+// lose all its successors with fewer nodes than a tablet may lose.
+func TestListsReachAsManyNodesAsThereAreReplicas(t *testing.T) {
+	w := newWorld(t, 430)
+	settings := w.settings()
+	settings.Replicas = 7
+	w.foundWith(settings, 1)
+	for range 8 {
+		w.start(w.add(), w.nodes[0])
+	}
+	w.eventually(time.Minute, "one ring", func() bool { return len(w.running()) == 9 && w.rings() == "" })
+	w.run(10 * time.Second)
+	for _, n := range w.running() {
+		for _, token := range n.core.ring.State().Tokens {
+			others := map[ident.NodeID]bool{}
+			for _, s := range token.Successors {
+				others[s.Node] = true
+			}
+			delete(others, n.id)
+			if len(others) < settings.Replicas {
+				t.Errorf("node %d: the successors of token %s are of %d other nodes", n.index, token.ID.Short(), len(others))
+			}
+		}
+	}
+}
+
 // A partition lasts until each side has a ring of its own, larger than successor lists reach. Afterwards the two merge
 // within seconds. Meanwhile no tablet's replicas are moved for what a ring showed, and no write is lost: whoever has a
 // majority of a tablet goes on with it.
