@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -108,10 +107,8 @@ func Open(ctx context.Context, cfg config.Serve, version string, log *slog.Logge
 
 func (n *Node) open(ctx context.Context, l listeners, key ed25519.PrivateKey, start config.Start) error {
 	var err error
-	if err := os.MkdirAll(n.cfg.Dir, 0o700); err != nil {
-		return fmt.Errorf("make the data directory: %w", err)
-	}
-	// The store's lock comes first: two processes must not both make a key.
+	// The store's lock comes first: two processes must not both make a key. It makes the data directory, too: a name in it
+	// that was synced is worth nothing when that of the directory is lost.
 	if n.store, err = store.Open(n.storeConfig()); err != nil {
 		return err
 	}

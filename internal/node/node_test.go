@@ -22,8 +22,8 @@ import (
 
 	"github.com/quorddb/quord/internal/config"
 	"github.com/quorddb/quord/internal/core"
-	"github.com/quorddb/quord/internal/ident"
 	"github.com/quorddb/quord/internal/freeport"
+	"github.com/quorddb/quord/internal/ident"
 	"github.com/quorddb/quord/internal/store"
 )
 
