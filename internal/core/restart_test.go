@@ -1,0 +1,48 @@
+package core
+
+import (
+	"testing"
+	"time"
+)
+
+// All nodes but one that is called down are killed at once and started again. They make their ring anew only once that one
+// has had the time to say that it is in one; but requests do not wait for the ring: replicas know each other.
+func TestRequestsDoNotWaitForTheRing(t *testing.T) {
+	w := newRing(t, 991, 5)
+	w.kill(w.nodes[4], nil)
+	w.run(4 * time.Second)
+	whole := func(unsynced int) int { return unsynced } // a process that is killed loses nothing that it has written
+	for _, n := range w.running() {
+		w.kill(n, whole)
+	}
+	w.run(300 * time.Millisecond)
+	began := w.now
+	for _, n := range w.nodes[:4] {
+		w.start(n)
+	}
+	var calls []*call
+	for _, n := range w.running() {
+		for tab := range uint32(worldTablets) {
+			calls = append(calls, w.ask(n, "SET", key(tab), "x"))
+		}
+	}
+	over := func() bool {
+		for _, c := range calls {
+			if !c.over() {
+				return false
+			}
+		}
+		return true
+	}
+	w.until(time.Second, "all keys written through all nodes", over)
+	for _, c := range calls {
+		if c.code() != "" {
+			t.Errorf("a write failed: %s", c.reply())
+		}
+	}
+	if w.rings() == "" {
+		t.Error("there is a ring already: the test shows nothing")
+	}
+	w.eventually(10*time.Second, "one ring", func() bool { return w.rings() == "" })
+	t.Logf("one ring %v after the start", w.now-began)
+}
