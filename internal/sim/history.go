@@ -23,7 +23,15 @@ const (
 	getDel
 	del
 	incr
+	// On a pair of keys:
+	mget
+	mset
+	msetNX
+	mdel
 )
+
+// reads reports whether a command changes nothing.
+func (v verb) reads() bool { return v == get || v == mget }
 
 // op is one command of a client and what it saw.
 type op struct {
@@ -37,6 +45,7 @@ type op struct {
 	known  bool          // there is a reply
 	void   bool          // it certainly changed nothing and nobody saw a result
 	loose  bool          // its TTL may be cut short
+	exact  bool          // all clocks have been right for a while: what has expired is gone
 	reply  string
 }
 
@@ -57,23 +66,35 @@ func (o *op) command(key string) []string {
 		return []string{"DEL", key}
 	case incr:
 		return []string{"INCR", key}
+	case mget:
+		return []string{"MGET", key, partner(key)}
+	case mset:
+		return []string{"MSET", key, o.arg, partner(key), o.arg}
+	case msetNX:
+		return []string{"MSETNX", key, o.arg, partner(key), o.arg}
+	case mdel:
+		return []string{"DEL", key, partner(key)}
 	}
 	return []string{"GET", key}
 }
 
 // value returns what a reply says, and whether there was anything.
 func (o *op) value() (string, bool) {
-	if o.reply == "_\r\n" {
-		return "", false
-	}
-	if strings.HasPrefix(o.reply, "$") {
-		_, v, _ := strings.Cut(o.reply, "\r\n")
-		return strings.TrimSuffix(v, "\r\n"), true
-	}
-	return strings.TrimSuffix(o.reply[1:], "\r\n"), true
+	return value(o.reply)
 }
 
-// keyHistory is all that clients did with one key.
+func value(reply string) (string, bool) {
+	if reply == "_\r\n" {
+		return "", false
+	}
+	if strings.HasPrefix(reply, "$") {
+		_, v, _ := strings.Cut(reply, "\r\n")
+		return strings.TrimSuffix(v, "\r\n"), true
+	}
+	return strings.TrimSuffix(reply[1:], "\r\n"), true
+}
+
+// keyHistory is all that clients did with one key, or with a pair of them.
 type keyHistory struct {
 	name    string
 	kind    kindOfKey
@@ -82,17 +103,19 @@ type keyHistory struct {
 	unknown int
 }
 
-// state is a key as the model has it: its value, and the earliest moment at which it may have expired; 0: never.
+// state is a key as the model has it: its value, the earliest moment at which it may have expired, and the latest one
+// where all clocks are right; 0: never.
 type state struct {
-	value   string
-	there   bool
-	soonest time.Duration
+	value           string
+	there           bool
+	soonest, latest time.Duration
 }
 
 // A tablet's time may run faster than the real one by a tenth while it makes up for what it is behind, and a clock that
-// is a second behind a majority of clocks may step: so much sooner than asked a key may be gone.
+// is a second behind a majority of clocks may step: so much sooner than asked a key may be gone. It may be late by as much.
 const (
 	fastest   = 0.88
+	slowest   = 1.12
 	stepAhead = 1200 * time.Millisecond
 )
 
@@ -106,7 +129,8 @@ func step(s state, o *op) (ok bool, next state) {
 	seen := func() (bool, state) { // what was there is told: as it stands, or gone where it may have expired
 		v, there := o.value()
 		if there {
-			return s.there && v == s.value, s
+			overdue := o.exact && s.latest > 0 && o.call > s.latest
+			return s.there && v == s.value && !overdue, s
 		}
 		return !s.there || s.soonest > 0 && o.ret >= s.soonest, state{}
 	}
@@ -120,7 +144,11 @@ func step(s state, o *op) (ok bool, next state) {
 		if o.loose {
 			soonest = o.call + 1
 		}
-		return !o.known || o.reply == "+OK\r\n", state{o.arg, true, soonest}
+		latest := unknownEnd
+		if o.known {
+			latest = o.ret + time.Duration(slowest*float64(o.ttl)) + stepAhead
+		}
+		return !o.known || o.reply == "+OK\r\n", state{o.arg, true, soonest, latest}
 	case setNX:
 		after := s
 		if !s.there {
@@ -196,11 +224,11 @@ func (k *keyHistory) judge(until time.Duration) porcupine.CheckResult {
 			pending.known, pending.ret = false, unknownEnd
 			o = &pending
 		}
-		if o.known || o.verb != get {
+		if o.known || !o.verb.reads() {
 			events = append(events, porcupine.Operation{ClientId: o.client, Input: o, Call: int64(o.call), Output: o, Return: int64(o.ret)})
 		}
 	}
-	return porcupine.CheckOperationsTimeout(model, events, judgeTimeout)
+	return porcupine.CheckOperationsTimeout(k.kind.model(), events, judgeTimeout)
 }
 
 // lines tells what was done with the key, each command where it began.

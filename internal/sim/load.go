@@ -47,7 +47,7 @@ const (
 	patience = requestTimeout + 2*time.Second
 	// Keys in use of each kind. A key is given up for a new one after so many operations, or so many of which nobody
 	// knows whether they were done, so that its history can be judged.
-	keysInUse  = 15
+	keysInUse  = 18
 	maxOps     = 120
 	maxUnknown = 5
 )
@@ -59,9 +59,10 @@ const (
 	register kindOfKey = iota // SET, GET, SET NX GET, GETDEL, DEL
 	counter                   // INCR, GET
 	expiring                  // SET PX, GET
+	paired                    // MSET, MGET, MSETNX, DEL of two keys of a slot; SET, GETDEL, GET of the first
 )
 
-var kindNames = [...]string{"register", "counter", "expiring"}
+var kindNames = [...]string{"register", "counter", "expiring", "pair"}
 
 // newLoad starts clients, and says how many keys are in use at a time.
 func (w *World) newLoad(clients int, think time.Duration, keys int) *load {
@@ -81,14 +82,19 @@ func (w *World) newLoad(clients int, think time.Duration, keys int) *load {
 // rotate gives the place of a key to a new one.
 func (l *load) rotate(i int) {
 	kind := register
-	switch i % 5 {
+	switch i % 6 {
 	case 2, 3:
 		kind = counter
 	case 4:
 		kind = expiring
+	case 5:
+		kind = paired
 	}
 	l.named++
 	k := &keyHistory{name: fmt.Sprintf("%s%d", kindNames[kind][:1], l.named), kind: kind}
+	if kind == paired {
+		k.name = fmt.Sprintf("{%s}a", k.name)
+	}
 	l.keys[i] = k
 	l.histories = append(l.histories, k)
 }
@@ -151,6 +157,22 @@ func (l *load) draw(k *keyHistory) op {
 			return op{verb: get}
 		}
 		return op{verb: setPX, arg: value(), ttl: between(l.chance, 20*time.Millisecond, 8*time.Second).Truncate(time.Millisecond)}
+	case paired:
+		switch {
+		case n < 40:
+			return op{verb: mget}
+		case n < 65:
+			return op{verb: mset, arg: value()}
+		case n < 75:
+			return op{verb: msetNX, arg: value()}
+		case n < 85:
+			return op{verb: mdel}
+		case n < 90:
+			return op{verb: set1, arg: value()}
+		case n < 95:
+			return op{verb: getDel}
+		}
+		return op{verb: get}
 	}
 	switch {
 	case n < 45:
@@ -201,7 +223,7 @@ func (l *load) judge(k *keyHistory, o *op, q *Call) {
 	if l.noted != nil {
 		l.noted(o, q)
 	}
-	write := o.verb != get
+	write := !o.verb.reads()
 	if o.call >= l.since && (q == nil || !q.OK()) {
 		l.failed++
 	}

@@ -408,7 +408,9 @@ func (r *run) readAll() bool {
 		k := l.histories[next]
 		next++
 		c.at = w.serving(l.chance)
-		c.ask(k, op{verb: get}, func() { left--; read(c) })
+		look := k.kind.look()
+		look.exact = true
+		c.ask(k, look, func() { left--; read(c) })
 	}
 	before := l.refused
 	for _, c := range l.clients {

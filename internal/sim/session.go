@@ -23,7 +23,7 @@ type Call struct {
 	then   func(*Call)
 }
 
-// Ask sends a command about one key to the node on a machine, whose process must run. then is called once, when the
+// Ask sends a command about one key, or keys of one slot, to the node on a machine, whose process must run. then is called once, when the
 // answer is there or the connection has broken.
 func (m *Machine) Ask(then func(*Call), args ...string) *Call {
 	p, w := m.proc, m.w
@@ -120,6 +120,20 @@ func say(reply string) string {
 		return brief(value)
 	case strings.HasPrefix(reply, "+"), strings.HasPrefix(reply, ":"):
 		return reply[1:]
+	case strings.HasPrefix(reply, "*"):
+		var parts []string
+		_, rest, _ := strings.Cut(reply, "\r\n")
+		for rest != "" {
+			part, after, _ := strings.Cut(rest, "\r\n")
+			if strings.HasPrefix(part, "$") {
+				part, after, _ = strings.Cut(after, "\r\n")
+				part = brief(part)
+			} else {
+				part = say(part)
+			}
+			parts, rest = append(parts, part), after
+		}
+		return strings.Join(parts, ", ")
 	}
 	return reply
 }
