@@ -143,18 +143,18 @@ func (f *Files) Verify(ctx context.Context, addr string, connections int) error 
 	})
 }
 
-// each calls do with every name from several goroutines; the first failures end it.
-func each(ctx context.Context, workers int, names []string, do func(context.Context, string) error) error {
+// each calls do with every one from several goroutines; the first failures end it.
+func each[T any](ctx context.Context, workers int, all []T, do func(context.Context, T) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	work := make(chan string)
+	work := make(chan T)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var errs []error // guarded by mu
 	for range workers {
 		wg.Go(func() {
-			for name := range work {
-				if err := do(ctx, name); err != nil {
+			for one := range work {
+				if err := do(ctx, one); err != nil {
 					mu.Lock()
 					errs = append(errs, err)
 					mu.Unlock()
@@ -165,9 +165,9 @@ func each(ctx context.Context, workers int, names []string, do func(context.Cont
 		})
 	}
 feed:
-	for _, name := range names {
+	for _, one := range all {
 		select {
-		case work <- name:
+		case work <- one:
 		case <-ctx.Done():
 			break feed
 		}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,7 +23,7 @@ const (
 	maxUnknownPerKey = 4
 )
 
-// History records what several clients do to registers and counters, through all nodes, and judges it.
+// History records what several clients do to registers, counters and pairs of keys, through all nodes, and judges it.
 type History struct {
 	// Pause is how long a client rests after each operation; it is set before Run.
 	Pause time.Duration
@@ -34,7 +35,7 @@ type History struct {
 	unique atomic.Int64 // numbers the values written, so that each read tells whose value it saw
 
 	mu    sync.Mutex
-	keys  []keyInUse                       // guarded by mu; even places are registers, odd ones counters
+	keys  []keyInUse                       // guarded by mu; of each kind in turn
 	made  int                              // guarded by mu; keys made so far
 	ops   map[string][]porcupine.Operation // guarded by mu; by key
 	wrong []error                          // guarded by mu
@@ -42,8 +43,29 @@ type History struct {
 
 type keyInUse struct {
 	name         string
+	kind         kind
 	ops, unknown int
 }
+
+// kind says what is done with a key.
+type kind uint8
+
+const (
+	aRegister kind = iota
+	aCounter
+	aPair // two keys of one slot
+	kinds
+)
+
+// verbs are what is done with a key, each as often as it is named.
+var verbs = [kinds][]verb{
+	aRegister: {get, get, get, set, set, swap, swapNew, take, del},
+	aCounter:  {get, incr},
+	aPair:     {getBoth, getBoth, getBoth, setBoth, setBoth, newBoth, delBoth, set, take},
+}
+
+// partner returns the second key of a pair.
+func partner(key string) string { return strings.TrimSuffix(key, "a") + "b" }
 
 // NewHistory returns a history over so many keys at a time, whose names begin with prefix.
 func NewHistory(nodes *Nodes, prefix string, keys int) *History {
@@ -52,15 +74,19 @@ func NewHistory(nodes *Nodes, prefix string, keys int) *History {
 		ops: map[string][]porcupine.Operation{},
 	}
 	for i := range h.keys {
-		h.keys[i] = h.newKey()
+		h.keys[i] = h.newKey(kind(i) % kinds)
 	}
 	return h
 }
 
 // newKey returns a key never used before. The caller holds mu, or is the only one.
-func (h *History) newKey() keyInUse {
+func (h *History) newKey(k kind) keyInUse {
 	h.made++
-	return keyInUse{name: h.prefix + strconv.Itoa(h.made)}
+	name := h.prefix + strconv.Itoa(h.made)
+	if k == aPair {
+		name = "{" + name + "}a"
+	}
+	return keyInUse{name: name, kind: k}
 }
 
 // Run keeps clients busy until ctx ends. Each stays with one node while that serves it, and goes to the next one when
@@ -108,7 +134,7 @@ func (h *History) once(ctx context.Context, client int, conn *redis.Client, in i
 		h.record(op)
 		return true
 	case Unknown:
-		if in.verb != get { // a read without an answer says nothing
+		if !in.verb.reads() { // a read without an answer says nothing
 			op.Output, op.Return = output{unknown: true}, math.MaxInt64
 			h.record(op)
 		}
@@ -124,14 +150,10 @@ func (h *History) once(ctx context.Context, client int, conn *redis.Client, in i
 
 func (h *History) choose(via string) input {
 	h.mu.Lock()
-	place := rand.IntN(len(h.keys))
-	key := h.keys[place].name
+	key := h.keys[rand.IntN(len(h.keys))]
 	h.mu.Unlock()
-	verbs := []verb{get, get, get, set, set, swap, swapNew, take, del}
-	if place%2 == 1 {
-		verbs = []verb{get, incr}
-	}
-	in := input{key: key, verb: verbs[rand.IntN(len(verbs))], value: strconv.FormatInt(h.unique.Add(1), 10), via: via}
+	some := verbs[key.kind]
+	in := input{key: key.name, verb: some[rand.IntN(len(some))], value: strconv.FormatInt(h.unique.Add(1), 10), via: via}
 	in.lives = in.verb == set && rand.IntN(2) == 0
 	return in
 }
@@ -155,6 +177,19 @@ func do(ctx context.Context, client *redis.Client, in input) (output, error) {
 	case del:
 		n, err := client.Del(ctx, in.key).Result()
 		return output{value: strconv.FormatInt(n, 10)}, err
+	case getBoth:
+		return foundBoth(client.MGet(ctx, in.key, partner(in.key)).Result())
+	case setBoth:
+		return output{}, client.MSet(ctx, in.key, in.value, partner(in.key), in.value).Err()
+	case newBoth:
+		done, err := client.MSetNX(ctx, in.key, in.value, partner(in.key), in.value).Result()
+		if done {
+			return output{value: "1"}, err
+		}
+		return output{value: "0"}, err
+	case delBoth:
+		n, err := client.Del(ctx, in.key, partner(in.key)).Result()
+		return output{value: strconv.FormatInt(n, 10)}, err
 	default:
 		n, err := client.Incr(ctx, in.key).Result()
 		return output{value: strconv.FormatInt(n, 10)}, err
@@ -166,6 +201,18 @@ func found(value string, err error) (output, error) {
 		return output{absent: true}, nil
 	}
 	return output{value: value}, err
+}
+
+func foundBoth(values []any, err error) (output, error) {
+	if err != nil {
+		return output{}, err
+	}
+	if len(values) != 2 {
+		return output{}, fmt.Errorf("MGET of two keys answers %d values", len(values))
+	}
+	first, there := values[0].(string)
+	second, both := values[1].(string)
+	return output{value: first, absent: !there, second: half{second, both}}, nil
 }
 
 func (h *History) record(op porcupine.Operation) {
@@ -183,7 +230,7 @@ func (h *History) record(op porcupine.Operation) {
 			key.unknown++
 		}
 		if key.ops >= maxOpsPerKey || key.unknown >= maxUnknownPerKey {
-			*key = h.newKey()
+			*key = h.newKey(key.kind)
 		}
 	}
 }
@@ -213,21 +260,26 @@ func (h *History) Count() (ops, keys, unknown int) {
 // write that is lost shows even where nobody had read the key since. It is called when no Run is under way.
 func (h *History) ReadAll(ctx context.Context, workers int) error {
 	h.mu.Lock()
-	keys := make([]string, 0, len(h.ops))
+	looks := make([]input, 0, len(h.ops))
 	for key := range h.ops {
-		keys = append(keys, key)
+		look := input{key: key, verb: get}
+		if strings.HasPrefix(key, "{") {
+			look.verb = getBoth
+		}
+		looks = append(looks, look)
 	}
 	h.mu.Unlock()
 	var next atomic.Int64
-	return each(ctx, workers, keys, func(ctx context.Context, key string) error {
+	return each(ctx, workers, looks, func(ctx context.Context, look input) error {
 		client := int(next.Add(1))
 		for tries := 0; ; tries++ {
 			conn, addr := h.nodes.At(client + tries)
-			if h.once(ctx, client, conn, input{key: key, verb: get, via: addr}) {
+			look.via = addr
+			if h.once(ctx, client, conn, look) {
 				return nil
 			}
 			if ctx.Err() != nil {
-				return fmt.Errorf("read %s at the end: %w", key, context.Cause(ctx))
+				return fmt.Errorf("read %s at the end: %w", look.key, context.Cause(ctx))
 			}
 			_ = Rest(ctx, backoff) // the loop sees the end itself
 		}

@@ -108,6 +108,22 @@ func TestHistoryIsJudged(t *testing.T) {
 			op(0, 0, 1, swap, "1", output{absent: true}), op(0, 2, 3, del, "", output{value: "1"}),
 			op(1, 4, 5, get, "", output{value: "1"}),
 		}, false},
+		{"two keys set at once", []porcupine.Operation{
+			op(0, 0, 1, setBoth, "1", output{}), op(1, 2, 3, getBoth, "", output{value: "1", second: half{"1", true}}),
+			op(0, 4, 5, take, "", output{value: "1"}), op(1, 6, 7, getBoth, "", output{absent: true, second: half{"1", true}}),
+			op(0, 8, 9, newBoth, "2", output{value: "0"}), op(0, 10, 11, delBoth, "", output{value: "1"}),
+			op(0, 12, 13, newBoth, "2", output{value: "1"}), op(1, 14, 15, getBoth, "", output{value: "2", second: half{"2", true}}),
+		}, true},
+		{"half a write that is under way", []porcupine.Operation{
+			op(0, 0, 1, setBoth, "1", output{}), op(0, 2, 9, setBoth, "2", output{}),
+			op(1, 4, 5, getBoth, "", output{value: "2", second: half{"1", true}}),
+		}, false},
+		{"half of a write with unknown outcome", []porcupine.Operation{
+			op(0, 0, math.MaxInt64, setBoth, "1", output{unknown: true}), op(1, 2, 3, getBoth, "", output{value: "1"}),
+		}, false},
+		{"half a removal", []porcupine.Operation{
+			op(0, 0, 1, setBoth, "1", output{}), op(0, 2, 3, delBoth, "", output{value: "1"}),
+		}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := &History{ops: map[string][]porcupine.Operation{"k": c.ops}}
