@@ -16,13 +16,16 @@ import (
 //
 // A read of one key whose clock shows, after it was asked for, that the gate is still open, and which then reads the
 // store, however much later, sees at least what had been acknowledged when it looked at the clock: that is all that
-// linearizability asks.
+// linearizability asks. But however much later the replica may have been taken out of service, and what it stored removed;
+// so it looks once more afterwards.
 type gate struct {
 	// until is when the gate shuts, on the monotonic clock; 0 means closed.
 	until atomic.Int64
 	// offset is the tablet's time less the monotonic clock, in milliseconds.
 	offset atomic.Int64
 	keys   atomic.Int64
+	// lives counts the replicas that were taken out of service here, each before anything of it is removed.
+	lives atomic.Uint64
 }
 
 // gates holds those of all tablets, with a machine each to read through.
@@ -67,6 +70,14 @@ func (c *Core) closeGate(p *place) {
 	p.open = false
 }
 
+// endLife says that what is stored of a tablet may be removed from now on.
+func (c *Core) endLife(p *place) {
+	c.closeGate(p)
+	if all := c.gates.Load(); p.tablet != System && all != nil {
+		all.of[p.tablet].lives.Add(1)
+	}
+}
+
 // checkGate closes the gate of a tablet whose group may not read by itself any more, before what the group has to say
 // about that leaves this node.
 func (c *Core) checkGate(p *place) {
@@ -96,6 +107,7 @@ func (c *Core) TryRead(mono time.Duration, r *request.Request) bool {
 		return false
 	}
 	g := &all.of[r.Tablet]
+	lives := g.lives.Load()
 	if mono >= time.Duration(g.until.Load()) || severalKeys(r.Commands) {
 		return false
 	}
@@ -103,6 +115,9 @@ func (c *Core) TryRead(mono time.Duration, r *request.Request) bool {
 	replies, expired := all.machines[r.Tablet].Read(&reading, r.Commands, r.Replies)
 	if len(expired) > 0 || reading.Damage != nil {
 		return false // the worker has to say so in the log first, or to have it mended
+	}
+	if g.lives.Load() != lives {
+		return false // what was read may be what the removal has left
 	}
 	r.Replies, r.Failure = replies, nil
 	return true

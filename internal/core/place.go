@@ -155,7 +155,7 @@ func (c *Core) drop(p *place) {
 	p.group.Abandon()
 	p.group, p.led = nil, false
 	c.alarms.set(p, tablet.Never)
-	c.closeGate(p)
+	c.endLife(p)
 	c.member.pulseSoon(c.now.Mono)
 }
 
