@@ -348,7 +348,11 @@ func (c *Core) Holds() int {
 
 // tickLeave waits until nothing is left here, then takes the node out of the ring and the registry.
 func (c *Core) tickLeave() {
-	if self, ok := c.registry.Member(c.self); ok && self.State != registry.Leaving {
+	self, ok := c.registry.Member(c.self)
+	if ok && c.staysAfterAll(&self) {
+		return
+	}
+	if ok && self.State != registry.Leaving {
 		// It was called down meanwhile, and up again: its wish to leave got lost.
 		c.call(registry.Command{SetState: &registry.SetState{ID: c.self, State: registry.Leaving, Boot: c.cfg.Boot}}, func(error) { c.askChanged() })
 		return
@@ -370,6 +374,37 @@ func (c *Core) tickLeave() {
 
 func removedFrom(cluster ident.ClusterID) error {
 	return fmt.Errorf("this node was removed from cluster %s for good; start it with an empty data directory to join as a new node", cluster)
+}
+
+// staysAfterAll gives up leaving where nobody is left who could take anything over: all members leave at a time, or have been
+// down for too long. The first of those that leave and hold something stays. It reports whether this node does.
+func (c *Core) staysAfterAll(self *registry.Member) bool {
+	m := &c.member
+	if !m.stays && c.Holds() > 0 {
+		members := c.registry.Members()
+		counts := func(o registry.Member) bool { return c.counts(&o) }
+		first := slices.IndexFunc(members, func(o registry.Member) bool { return o.State == registry.Leaving })
+		m.stays = first >= 0 && members[first].ID == c.self && !slices.ContainsFunc(members, counts)
+	}
+	switch {
+	case !m.stays:
+		return false
+	case self.State == registry.Leaving:
+		c.call(registry.Command{SetState: &registry.SetState{ID: c.self, State: registry.Up, Boot: c.cfg.Boot}}, func(error) { c.askChanged() })
+		return true
+	}
+	m.stays, m.phase = false, phaseRing
+	c.tell(Info, "this node stays: nobody is left who could take over what it holds")
+	if !slices.ContainsFunc(c.ring.State().Tokens, func(t ring.TokenState) bool { return t.Phase != ring.Outsider }) {
+		if err := c.enterRing(self, true); err != nil { // it had held nothing at some time, and gone
+			c.fail(err)
+		}
+	}
+	if done := m.left; done != nil {
+		m.left = nil
+		done(errors.New("no other node is left that could take over what this one holds: it stays"))
+	}
+	return true
 }
 
 // ErrLeft is what a node ends with when it has left its cluster.

@@ -52,6 +52,7 @@ type membership struct {
 	callAt     time.Duration // not before
 	marking    map[ident.NodeID]bool
 	left       func(error) // told when leaving has ended
+	stays      bool        // it gives up leaving, for nobody else stays
 	started    time.Duration
 }
 
