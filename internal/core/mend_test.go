@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -236,6 +237,39 @@ func TestADamagedReplicaIsForgottenByWhoKnows(t *testing.T) {
 		t.Fatal("the replica is not what it was")
 	}
 	w.must(n, "SET", k, "other")
+}
+
+// That a damaged replica was removed is heard while the disk writes the snapshot that mends it: what is then opened must not
+// be erased in the next moment, or it would vote and keep a log that is not on the disk.
+func TestADamagedReplicaIsNotForgottenWhileItIsMended(t *testing.T) {
+	w := newRing(t, 3, 3)
+	const tab = 7
+	k := key(tab)
+	w.must(w.nodes[0], "SET", k, "value")
+	w.run(time.Second)
+	n := w.follower(tab)
+	w.kill(n, nil)
+	n.flip(t, head(tab), 50)
+	w.start(n)
+	d := w.leader(tab).core.place(tab).group.Descriptor().Clone()
+	d.Epoch++
+	d.Replicas = slices.DeleteFunc(d.Replicas, func(r tablet.Replica) bool { return r.Node == n.id })
+	heard := false
+	n.waiting = func() {
+		if p := n.core.place(tab); !heard && p.lost != nil && p.sink != nil && p.sink.installing {
+			heard = true
+			n.core.where(&wire.Where{Tablet: tab, Applied: p.sink.sink.Position().Index, Descriptor: d.Append(nil)})
+		}
+	}
+	w.whole(time.Minute)
+	if !heard {
+		t.Fatal("the disk was never waited for: this shows nothing")
+	}
+	w.must(n, "SET", k, "other")
+	w.run(time.Second)
+	if _, err := n.store.Get(head(tab)); err != nil || n.core.place(tab).group == nil {
+		t.Errorf("the replica is gone: %v", err)
+	}
 }
 
 // With one node dead and the head of another damaged nothing of the tablet can be decided; but what is needed to mend

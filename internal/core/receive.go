@@ -169,8 +169,10 @@ func (c *Core) where(m *wire.Where) {
 			c.destroy(p)
 		}
 	}
-	// A damaged replica may not know its id any more. But it was named when its log began.
-	if _, named := d.Find(c.self); p.lost != nil && !named && m.Applied >= p.lost.Log().Start.Index {
+	// A damaged replica may not know its id any more. But it was named when its log began. One whose snapshot is being put in
+	// its place is whole in a moment, and may ask then.
+	installing := p.sink != nil && p.sink.installing
+	if _, named := d.Find(c.self); p.lost != nil && !installing && !named && m.Applied >= p.lost.Log().Start.Index {
 		c.forgetLost(p, &d)
 	}
 	p.learn(m.Leader, d.Epoch, d.Nodes())
