@@ -140,19 +140,19 @@ func (r *Registry) setState(c *SetState, at int64) *Error {
 	if refusal != nil {
 		return refusal
 	}
-	if c.State == Removed {
-		// So says the member itself, having handed over all that it held. Called down and back meanwhile it may hold
-		// something again.
-		if s := r.members[i].State; s != Leaving {
-			return refuse(ErrTransition, "node %s is %s: it has to be leaving before it has left", c.ID, s)
-		}
-		return r.remove(c.ID, false, at)
-	}
 	m := r.members[i]
 	if c.Boot != 0 {
 		if refusal := checkBoot(&m, c.Boot); refusal != nil {
 			return refusal
 		}
+	}
+	if c.State == Removed {
+		// So says the member itself, having handed over all that it held. Called down and back meanwhile it may hold
+		// something again.
+		if m.State != Leaving {
+			return refuse(ErrTransition, "node %s is %s: it has to be leaving before it has left", c.ID, m.State)
+		}
+		return r.remove(c.ID, false, at)
 	}
 	if m.State == c.State {
 		return nil

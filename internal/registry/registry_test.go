@@ -221,6 +221,8 @@ func TestUpdateRefusesAnOlderBoot(t *testing.T) {
 	refused(t, r, Command{Update: &old}, ErrOldBoot, "boot 4")
 	refused(t, r, admit(2), ErrOldBoot, "boot 1")
 	refused(t, r, Command{SetState: &SetState{ID: j.ID, State: Down, Boot: 4}}, ErrOldBoot, "boot 4")
+	must(t, r, Command{SetState: &SetState{ID: j.ID, State: Leaving, Boot: 5}})
+	refused(t, r, Command{SetState: &SetState{ID: j.ID, State: Removed, Boot: 4}}, ErrOldBoot, "boot 4") // a farewell of before
 	other := UpdateOf(joiner(2, 6))
 	other.Key = joiner(3, 1).Key
 	refused(t, r, Command{Update: &other}, ErrOtherKey, "another key")
