@@ -117,6 +117,7 @@ func TestErrors(t *testing.T) {
 		{name: "join", args: []string{"--join=a:1,b"}, want: []string{`join "a:1,b" (flag): want peer addresses host:port separated by commas; "b" is none`}},
 		{name: "zone", args: []string{"--zone=a b"}, want: []string{`zone "a b" (flag): want up to 64 printable`}},
 		{name: "weight", args: []string{"--weight=NaN"}, want: []string{`weight "NaN" (flag): want a number above 0, up to 100`}},
+		{name: "weight and tokens", args: []string{"--weight=20"}, want: []string{`weight "20": at most 16 where a node of weight 1 has 64 tokens`}},
 		{name: "replicas", args: []string{"--replicas=8"}, want: []string{`replicas "8" (flag): want a whole number from 1 to 7`}},
 		{name: "tablets", args: []string{"--tablets=1000"}, want: []string{`tablets "1000" (flag): want a power of two from 1 to 16384`}},
 		{name: "duration", args: []string{"--replace-after=5"}, want: []string{`replace-after "5" (flag): want a duration from 1s to 720h0m0s`}},

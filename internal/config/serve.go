@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"strconv"
 	"time"
@@ -128,6 +129,10 @@ func (s Serve) Validate() error {
 			bad(a.key, a.value, "without a password only loopback addresses (127.0.0.1, [::1], localhost) are accepted: "+
 				"set a password (--password, QUORD_PASSWORD or the file), or --insecure to let anybody in who reaches this address")
 		}
+	}
+	if math.Round(float64(s.Tokens)*s.Weight) > maxTokens {
+		bad("weight", strconv.FormatFloat(s.Weight, 'g', -1, 64), fmt.Sprintf(
+			"at most %g where a node of weight 1 has %d tokens: one node has %d at most", float64(maxTokens)/float64(s.Tokens), s.Tokens, maxTokens))
 	}
 	if s.Advertise == "" {
 		for _, a := range s.addresses() {

@@ -15,7 +15,7 @@ import (
 
 // Limits of settings. Past them a value is refused when the node starts.
 const (
-	minTokens, maxTokens     = 17, 1024 // at least the ring's r + 1 principals
+	minTokens, maxTokens     = 17, 1024 // at least the ring's r + 1 principals; at most what one node holds, whatever its weight
 	minReplicas, maxReplicas = 1, 7
 	maxJoin                  = 256
 	maxZone                  = 64

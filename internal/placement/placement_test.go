@@ -248,11 +248,11 @@ func TestRefusals(t *testing.T) {
 		"replicas 8":        second(NewMap(nil, 4, 8, nil)),
 		"replicas 0":        second(NewMap(nil, 4, 0, nil)),
 		"is held by":        second(NewMap(twice, 4, 3, nil)),
-		"4097 tokens":       second(Choose(key(1), MaxTokens+1, nil, Shape{Tablets: 4, Replicas: 3})),
+		"1025 tokens":       second(Choose(key(1), MaxTokens+1, nil, Shape{Tablets: 4, Replicas: 3})),
 		"key of 3 bytes":    second(Choose(make([]byte, 3), 64, nil, Shape{Tablets: 4, Replicas: 3})),
 		"tokens 16":         second(Count(16, 1)),
 		"weight 0":          second(Count(64, 0)),
-		"weight 65":         second(Count(64, 65)),
+		"weight 17":         second(Count(64, 17)),
 		"index 16 at":       ValidIndices([]uint32{16}),
 		"index 15 at place": ValidIndices([]uint32{15, 15}),
 		"0 tokens":          ValidIndices(nil),
@@ -267,7 +267,7 @@ func TestRefusals(t *testing.T) {
 	if got := newTestMap(t, Tokens(key(1), []uint32{0}), 4, 3, nil).Targets(4); len(got) != 0 {
 		t.Errorf("a tablet that does not exist has targets %v", got)
 	}
-	for weight, want := range map[float64]int{1: 64, 2: 128, 0.5: 32, 0.01: MinTokens, 64: MaxTokens} {
+	for weight, want := range map[float64]int{1: 64, 2: 128, 0.5: 32, 0.01: MinTokens, 16: MaxTokens} {
 		if got, err := Count(64, weight); err != nil || got != want {
 			t.Errorf("Count(64, %v) = %d, %v, want %d", weight, got, err, want)
 		}

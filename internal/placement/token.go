@@ -16,8 +16,8 @@ import (
 const (
 	// MinTokens is the fewest tokens of a node: the first one's must make a ring with successor lists of 16 alone.
 	MinTokens = 17
-	// MaxTokens is the most tokens of a node, whatever its weight.
-	MaxTokens = 4096
+	// MaxTokens is the most tokens of a node, whatever its weight: as many as its part of the ring holds.
+	MaxTokens = ring.MaxTokens
 	// Candidates is how many hashes are tried for each token.
 	Candidates = 16
 	// MaxReplicas is the most replicas that a tablet has.
