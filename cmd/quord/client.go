@@ -143,8 +143,10 @@ func (c *client) explain(ctx context.Context, err error) error {
 	var op *net.OpError
 	var dns *net.DNSError
 	switch {
-	case errors.As(err, &dns):
+	case errors.As(err, &dns) && dns.IsNotFound:
 		return fmt.Errorf("cannot reach %s: no such host", c.addr)
+	case errors.As(err, &dns):
+		return fmt.Errorf("cannot reach %s: the name of its host is not resolved: %s", c.addr, dns.Err)
 	case errors.As(err, &op) && op.Op == "dial":
 		return fmt.Errorf("cannot reach %s: %s; is a node running there? `quord serve` starts one", c.addr, cause(op))
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):

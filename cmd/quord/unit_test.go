@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"net"
 	"os"
 	"os/exec"
 	"runtime/debug"
@@ -52,6 +53,21 @@ func TestWatchTellsWhoHasEndedAtTheEnd(t *testing.T) {
 	}
 	if n := strings.Count(out.String(), "quord: gone (pid "); n != maxDevNodes {
 		t.Errorf("%d of %d are told:\n%s", n, maxDevNodes, &out)
+	}
+}
+
+// A name server that is down must not make a user look for a typing error.
+func TestExplainTellsWhyANameIsNotResolved(t *testing.T) {
+	c := &client{addr: "db1:7001"}
+	for want, err := range map[string]*net.DNSError{
+		"cannot reach db1:7001: no such host": {Err: "no such host", Name: "db1", IsNotFound: true},
+		"cannot reach db1:7001: the name of its host is not resolved: i/o timeout": {
+			Err: "i/o timeout", Name: "db1", Server: "10.0.0.53:53", IsTimeout: true,
+		},
+	} {
+		if got := c.explain(t.Context(), &net.OpError{Op: "dial", Net: "tcp", Err: err}); got.Error() != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }
 
