@@ -406,3 +406,47 @@ func (n *node) damageSome(rng *rand.Rand, heads bool) string {
 	}
 	return out
 }
+
+// A node that leaves may hold a replica that is damaged and nothing else any more. The tablet counts it, and cannot move it
+// while another one is away: it must wait.
+func TestLeavingWaitsForDamagedReplicas(t *testing.T) {
+	w := newRing(t, 7, 4)
+	const tab = 7
+	w.must(w.nodes[0], "SET", key(tab), "value")
+	w.run(time.Second)
+	n, leader := w.follower(tab), w.leader(tab)
+	var away *node
+	for _, o := range w.nodes {
+		if o != n && o != leader && o.core.place(tab).group != nil {
+			away = o
+		}
+	}
+	w.kill(n, nil)
+	n.flip(t, head(tab), 50)
+	w.start(n)
+	n.core.mends.of[tab].askedAt = w.now + time.Hour // nobody can be asked
+	w.until(30*time.Second, "it is up", func() bool { return n.core.Ready() == nil })
+	w.kill(away, nil)
+	n.event(func() { n.core.Leave(func(error) {}) })
+	w.until(time.Minute, "all else is handed over", func() bool {
+		if n.core == nil {
+			t.Fatal("it has left, and the tablet counts it")
+		}
+		for _, p := range append(n.core.places[:worldTablets:worldTablets], n.core.system) {
+			if p.group != nil {
+				return false
+			}
+		}
+		return true
+	})
+	w.run(5 * time.Second)
+	if n.core == nil {
+		t.Fatal("it has left, and the tablet counts it")
+	}
+	w.start(away)
+	w.until(3*time.Minute, "it has left", func() bool { return n.core == nil })
+	if got := w.must(away, "GET", key(tab)); got != "$5\r\nvalue\r\n" {
+		t.Fatalf("reads %q", got)
+	}
+	w.settled(time.Minute)
+}

@@ -3,6 +3,8 @@ package tablet
 import (
 	"testing"
 	"time"
+
+	"github.com/quorddb/quord/internal/kv"
 )
 
 // The end of a transition is decided, and of those who stay only the leader knows when it dies for good. Who was removed
@@ -104,5 +106,41 @@ func TestOneDiesForGoodInTheMidstOfAChange(t *testing.T) {
 	}
 	if removed < 20**growths {
 		t.Errorf("%d replicas were removed in all: this shows little", removed)
+	}
+}
+
+// Who stays has the dismissal of those who go on disk, and has applied the end of the transition before. Then its head is
+// damaged, and a snapshot comes from a replica that does not know of the end. The hard state must say that it is decided: or
+// the mended replica campaigns in the transition, and asks for the votes of those who are gone.
+func TestADamagedHeadDoesNotHideTheEndOfATransition(t *testing.T) {
+	shown := 0
+	for seed := uint64(1); seed <= 10; seed++ {
+		w := grown(t, seed, 4, 3)
+		c := w.newClient(0)
+		c.expect("+OK\r\n", "SET", key("a"), "b")
+		leader := w.nodes[0]
+		w.targets = []int{0, 1, 3}
+		w.until("a transition", func() bool { return leader.group.Descriptor().Joint })
+		end := uint64(0)
+		w.until("its end is decided", func() bool {
+			end = leader.group.ending.Index
+			return !leader.group.Descriptor().Joint
+		})
+		for _, i := range []int{1, 3} {
+			n := w.nodes[i]
+			w.until("it has an entry from after the end", func() bool { return n.group.log.last > end })
+			var stored kv.Group
+			n.must(n.store.Groups(func(g kv.Group) error { stored = g; return nil }))
+			if h := n.group.head.applied.Index; h >= end && h < stored.Last {
+				shown++
+			}
+			if log := LoseTo(errHead, n.store, stored).Log(); log.Hard.Commit < end {
+				w.fatalf("without its head node %d knows that all up to %d is decided, of a log that ends at %d; the end of the transition is %d",
+					i, log.Hard.Commit, log.Last, end)
+			}
+		}
+	}
+	if shown == 0 {
+		t.Error("nobody had applied the end before: this shows nothing")
 	}
 }
