@@ -313,6 +313,21 @@ func TestDamagedRegistry(t *testing.T) {
 	}
 }
 
+// Damage to a registry must be found while there is somebody, or something, to mend it from: at the next start there may be
+// nothing left.
+func TestDamagedRegistryIsFound(t *testing.T) {
+	w := newRing(t, 8, 3)
+	for _, k := range [][]byte{registryKey, cachedKey} {
+		n := w.nodes[1]
+		n.flip(t, k, 200)
+		w.until(time.Minute, "it is mended", func() bool {
+			_, err := readRegistry(n.store, k)
+			return err == nil
+		})
+	}
+	w.whole(time.Minute)
+}
+
 // An entry of the log that cannot be read is not sent, and not lost either.
 func TestDamagedLogEntries(t *testing.T) {
 	w := newRing(t, 6, 3)

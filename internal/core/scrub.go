@@ -67,5 +67,23 @@ func (c *Core) scrubNext() {
 	if s.tablet++; s.tablet > len(c.places) {
 		s.tablet = 0
 		s.rounds++
+		c.scrubRegistry()
+	}
+}
+
+// scrubRegistry looks at the registry that is stored for the next start: a node that is no voter of the system group has no
+// other copy, but for the one in its memory, which is written anew.
+func (c *Core) scrubRegistry() {
+	b, err := c.store.Get(cachedKey)
+	if err == nil {
+		_, err = tablet.Unseal(cachedKey, b)
+	}
+	switch {
+	case tablet.Damaged(err):
+		c.mends.found++
+		c.tell(Warn, "the stored registry is damaged, and is written anew", "error", err)
+		c.turn.extra.State = append(c.turn.extra.State, kv.Op{Kind: kv.Set, Key: cachedKey, Value: tablet.Seal(cachedKey, c.encodedRegistry())})
+	case err != nil && !errors.Is(err, kv.ErrNotFound):
+		c.fail(err)
 	}
 }

@@ -59,14 +59,16 @@ var ErrChecksum = errors.New("record: checksum mismatch")
 const (
 	format     = 1
 	flagExpiry = 1
-	prefix     = 'd'
 )
+
+// Prefix is the first byte of all stored keys.
+const Prefix = 'd'
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // AppendKey appends the stored key of (key, field) to dst. The head of a key has an empty field.
 func AppendKey(dst, key, field []byte) []byte {
-	dst = append(dst, prefix)
+	dst = append(dst, Prefix)
 	dst = binary.BigEndian.AppendUint16(dst, slot.Of(key))
 	dst = binary.BigEndian.AppendUint64(dst, HashOf(key))
 	dst = binary.AppendUvarint(dst, uint64(len(key)))
@@ -79,23 +81,23 @@ func HashOf(key []byte) uint64 { return xxh3.Hash(key) }
 
 // AppendPosition appends the first stored key that a key with this slot and hash may have.
 func AppendPosition(dst []byte, s uint16, hash uint64) []byte {
-	dst = append(dst, prefix)
+	dst = append(dst, Prefix)
 	dst = binary.BigEndian.AppendUint16(dst, s)
 	return binary.BigEndian.AppendUint64(dst, hash)
 }
 
 // Range returns the bounds [lower, upper) of all stored keys of the slots first to last.
 func Range(first, last uint16) (lower, upper []byte) {
-	lower = binary.BigEndian.AppendUint16([]byte{prefix}, first)
+	lower = binary.BigEndian.AppendUint16([]byte{Prefix}, first)
 	if last == slot.Count-1 {
-		return lower, []byte{prefix + 1}
+		return lower, []byte{Prefix + 1}
 	}
-	return lower, binary.BigEndian.AppendUint16([]byte{prefix}, last+1)
+	return lower, binary.BigEndian.AppendUint16([]byte{Prefix}, last+1)
 }
 
 // ParseKey takes a stored key apart. key and field alias stored.
 func ParseKey(stored []byte) (s uint16, hash uint64, key, field []byte, err error) {
-	if len(stored) < 12 || stored[0] != prefix {
+	if len(stored) < 12 || stored[0] != Prefix {
 		return 0, 0, nil, nil, fmt.Errorf("record: %d bytes are not a stored key", len(stored))
 	}
 	s, hash = binary.BigEndian.Uint16(stored[1:]), binary.BigEndian.Uint64(stored[3:])

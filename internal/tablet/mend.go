@@ -274,17 +274,15 @@ func sealOf(key, value []byte) uint32 {
 	return crc32.Update(crc32.Update(0, castagnoli, key), castagnoli, value)
 }
 
-// checkPair says whether a pair of a snapshot is what was written, as far as it has a checksum of its own.
+// checkPair says whether a pair of a snapshot is what was written: a record, or what is sealed. An expiry is its key alone.
 func checkPair(key, value []byte) error {
 	var err error
 	switch key[0] {
-	case prefixResult:
-		_, err = Unseal(key, value)
+	case record.Prefix:
+		_, err = record.Decode(key, value)
 	case prefixExpiry:
 	default:
-		if _, _, _, _, bad := record.ParseKey(key); bad == nil {
-			_, err = record.Decode(key, value)
-		}
+		_, err = Unseal(key, value)
 	}
 	return err
 }
