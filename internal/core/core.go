@@ -38,6 +38,9 @@ type Config struct {
 	RequestTimeout time.Duration
 	Ring           ring.Config
 	Tablet         tablet.Timing
+	// Seeded says that there are addresses at which others can be asked: a node whose registry is damaged then waits for one
+	// of them to tell it. Otherwise it does not start.
+	Seeded bool
 	// Floor is how many bytes should stay free on the disk (see Room); 0 is no floor.
 	Floor uint64
 	// Settle is how long the ring's wish for a tablet must stand before replicas move. Default 2s.
@@ -139,6 +142,11 @@ func New(cfg Config, now Now) (*Core, error) {
 		return nil, err
 	}
 	reg, err := loadRegistry(cfg.Store)
+	if owned && cfg.Seeded && tablet.Damaged(err) {
+		c.tell(Warn, "the stored registry is damaged: others are asked for it", "error", err)
+		c.member.forgot = true
+		return c, nil
+	}
 	if err != nil {
 		return nil, err
 	}

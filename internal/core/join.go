@@ -292,6 +292,12 @@ func (c *Core) registryIn(b []byte) {
 		return
 	}
 	first := c.registry == nil
+	if _, named := reg.Member(c.self); first && c.member.forgot && !named {
+		if _, gone := reg.Removed(c.self); !gone {
+			c.tell(Warn, "another node sent a registry that does not name this node: it is that of another cluster, or an old one", "cluster", reg.Cluster())
+			return
+		}
+	}
 	if first {
 		if c.wasRemoved(reg) {
 			c.fail(removedFrom(reg.Cluster()))
@@ -302,8 +308,25 @@ func (c *Core) registryIn(b []byte) {
 	if first && c.registry != nil {
 		c.unfold(reg.Settings().Tablets)
 		c.member.phase, c.member.started = phaseAdmitted, c.now.Mono
+		if c.member.forgot {
+			c.recall()
+		}
 		c.tell(Info, "found the cluster", "cluster", reg.Cluster(), "members", len(reg.Members()),
 			"replicas", reg.Settings().Replicas, "tablets", reg.Settings().Tablets, "replace_after", reg.Settings().ReplaceAfter.String())
+	}
+}
+
+// recall lets a node go on that was told who it is: as if it had just started with the registry that it has been sent. That
+// names it, so it is that of its own cluster, of which a node is a member once only; it may be an old one, as its own may. What
+// others go by to tell a directory that has gone back in time is not in there, and was shown to whoever sent it.
+func (c *Core) recall() {
+	c.member.forgot = false
+	err := c.openGroups()
+	if err == nil {
+		err = c.resume()
+	}
+	if err != nil {
+		c.fail(err)
 	}
 }
 

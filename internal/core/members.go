@@ -44,6 +44,7 @@ type membership struct {
 	watchAt    time.Duration
 	balanceAt  time.Duration
 	acquaintAt time.Duration
+	forgot     bool           // its registry is damaged, and it waits for one that names it
 	seat       uint64         // the revision of the ring at which this node last looked for its place
 	acquainted []ident.NodeID // the members that the ring was told of
 	seeds      []ident.NodeID

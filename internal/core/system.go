@@ -116,7 +116,7 @@ func loadRegistry(r kv.Reader) (*registry.Registry, error) {
 		return nil, cachedErr
 	}
 	if err = errors.Join(err, cachedErr); err != nil && own == nil && cached == nil {
-		return nil, fmt.Errorf("this node no longer knows its cluster, and cannot go on with its data directory: replace it by a new node: %w", err)
+		return nil, fmt.Errorf("this node no longer knows its cluster: start it with --join and the address of another member, which it asks, or replace it by a new node: %w", err)
 	}
 	if own == nil || cached != nil && cached.Revision() > own.Revision() {
 		return cached, nil

@@ -131,7 +131,7 @@ func (n *node) config() Config {
 	cfg := Config{
 		Key: n.key, Boot: n.boot, Addresses: n.addrs, Weight: 1, Tokens: placement.MinTokens, Store: n.store,
 		Seed: n.w.rng.Uint64(), MaxValue: 1 << 20, RequestTimeout: 5 * time.Second, Ring: ring.Local(),
-		Settle: 500 * time.Millisecond, Floor: testFloor,
+		Settle: 500 * time.Millisecond, Floor: testFloor, Seeded: len(n.seeds) > 0,
 	}
 	cfg.Ring.Successors, cfg.Ring.MaxSuccessors = 8, 32
 	return cfg

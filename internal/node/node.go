@@ -131,9 +131,11 @@ func (n *Node) open(ctx context.Context, l listeners, key ed25519.PrivateKey, st
 	}
 	if start == config.Resume {
 		// A start that was cut before the node was in a cluster is begun again.
-		if _, known, err := core.ClusterOf(n.store); err != nil {
+		switch _, known, err := core.ClusterOf(n.store); {
+		case errors.Is(err, kv.ErrCorrupt) && len(n.cfg.Join) > 0: // others are asked
+		case err != nil:
 			return err
-		} else if !known {
+		case !known:
 			if start, err = n.cfg.Start(true); err != nil {
 				return err
 			}
@@ -190,7 +192,7 @@ func (n *Node) coreConfig(pub ed25519.PublicKey, boot uint64) core.Config {
 	cfg := core.Config{
 		Key: pub, Boot: boot, Addresses: n.addrs, Zone: n.cfg.Zone, Weight: n.cfg.Weight, Tokens: n.cfg.Tokens,
 		Store: n.store, Seed: binary.LittleEndian.Uint64(seed[:]), MaxValue: int(n.cfg.MaxValue),
-		RequestTimeout: n.cfg.RequestTimeout, Ring: ring.LAN(),
+		RequestTimeout: n.cfg.RequestTimeout, Ring: ring.LAN(), Seeded: len(n.cfg.Join) > 0,
 	}
 	if _, total, err := n.store.Room(); err != nil {
 		n.log.Warn("the room on the disk cannot be measured", "error", err)

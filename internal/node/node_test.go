@@ -24,6 +24,7 @@ import (
 	"github.com/quorddb/quord/internal/core"
 	"github.com/quorddb/quord/internal/freeport"
 	"github.com/quorddb/quord/internal/ident"
+	"github.com/quorddb/quord/internal/kv"
 	"github.com/quorddb/quord/internal/store"
 )
 
@@ -477,6 +478,36 @@ func TestLostOrDamagedKey(t *testing.T) {
 	}
 	m.start()
 	m.client().must("value", "GET", "key")
+}
+
+// A node whose registry cannot be read does not start without anybody to ask; with --join it is told, and is what it was.
+func TestDamagedRegistry(t *testing.T) {
+	one, other := newMachine(t), newMachine(t)
+	one.start("--init")
+	other.start("--join", one.peer)
+	one.healthy(2)
+	other.client().must("+OK", "SET", "key", "value")
+	self := other.node.self
+	other.stop()
+	s, err := store.Open(store.Config{Dir: filepath.Join(other.dir, storeDir)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &kv.Write{State: []kv.Op{
+		{Kind: kv.Set, Key: []byte("r"), Value: []byte("damaged")}, {Kind: kv.Set, Key: []byte("nregistry"), Value: []byte("damaged")},
+	}}
+	if err := errors.Join(commit(s, w), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.open(context.Background()); err == nil || !strings.Contains(err.Error(), "--join") {
+		t.Fatalf("without anybody to ask: %v", err)
+	}
+	other.start("--join", one.peer)
+	one.healthy(2)
+	if other.node.self != self {
+		t.Fatalf("node %s has become %s", self, other.node.self)
+	}
+	other.client().must("value", "GET", "key")
 }
 
 // A first start that ends before it has made the key, as where the disk is full, leaves an empty store. The next one goes on
