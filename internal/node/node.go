@@ -178,8 +178,10 @@ func (n *Node) goes(fn func()) {
 const maxCheckpointBytes = 128 << 20
 
 func (n *Node) storeConfig() store.Config {
+	tables, _ := share(allowedFiles(), n.cfg.MaxClients)
 	return store.Config{
-		Dir: filepath.Join(n.cfg.Dir, storeDir), CacheBytes: int64(n.cfg.Memory) / 4, ValueCacheBytes: int64(n.cfg.Memory) / 4,
+		OpenTables: tables,
+		Dir:        filepath.Join(n.cfg.Dir, storeDir), CacheBytes: int64(n.cfg.Memory) / 4, ValueCacheBytes: int64(n.cfg.Memory) / 4,
 		// Four times as much lies in memory at worst, and while it is moved to tables it lies there twice.
 		CheckpointBytes: min(int64(n.cfg.Memory)/32, maxCheckpointBytes),
 		Logger:          n.log,
@@ -272,8 +274,14 @@ func (n *Node) awaitMember(ctx context.Context) error {
 }
 
 func (n *Node) serve(l net.Listener) error {
+	files := allowedFiles()
+	_, clients := share(files, n.cfg.MaxClients)
+	if clients < n.cfg.MaxClients {
+		n.log.Warn("fewer clients are accepted than --max-clients says: the system allows this process too few open files (ulimit -n)",
+			"clients", clients, "max_clients", n.cfg.MaxClients, "open_files", files)
+	}
 	s, err := server.New(server.Config{
-		Password: n.cfg.Password, MaxClients: n.cfg.MaxClients, MaxValue: int(n.cfg.MaxValue), Log: n.log,
+		Password: n.cfg.Password, MaxClients: clients, MaxValue: int(n.cfg.MaxValue), Log: n.log,
 		MaxInput: max(int64(n.cfg.Memory)/8, 2*int64(n.cfg.MaxValue)),
 	}, &backend{node: n})
 	if err != nil {

@@ -26,6 +26,8 @@ type Config struct {
 	// MemTableBytes is the size of a table in memory before it is written out (default 8 MiB). Up to four of
 	// them exist at a time, besides CacheBytes.
 	MemTableBytes int64
+	// OpenTables is how many tables are kept open (default 1000), but for some that are being made.
+	OpenTables int
 	// Logger hears about stalls, damage and failure (default slog.DiscardHandler).
 	Logger *slog.Logger
 	// OnFailure, when not nil, is called once, with the cause, when the store starts to refuse writes. It must
@@ -59,6 +61,8 @@ func (c *Config) Validate() error {
 	case c.MemTableBytes < 0, c.MemTableBytes > 0 && c.MemTableBytes < minMemTableBytes:
 		return fmt.Errorf("store: MemTableBytes is %d: it must be 0 (default) or at least %d",
 			c.MemTableBytes, minMemTableBytes)
+	case c.OpenTables < 0:
+		return fmt.Errorf("store: OpenTables is %d: it must be 0 (default) or more", c.OpenTables)
 	}
 	return nil
 }
@@ -95,6 +99,7 @@ func (c *Config) pebbleOptions(s *Store) *pebble.Options {
 		EventListener:               s.listener(),
 		MemTableSize:                uint64(c.MemTableBytes),
 		MemTableStopWritesThreshold: memTables,
+		MaxOpenFiles:                c.OpenTables,
 		L0CompactionThreshold:       2,
 		L0StopWritesThreshold:       1000,
 		LBaseMaxBytes:               64 << 20,
