@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quorddb/quord/internal/ident"
 	"github.com/quorddb/quord/internal/kv"
 	"github.com/quorddb/quord/internal/registry"
 	"github.com/quorddb/quord/internal/tablet"
@@ -123,5 +124,25 @@ func TestAnotherKeyDestroysNothing(t *testing.T) {
 				t.Fatalf("after it has its own key again: %q", got)
 			}
 		})
+	}
+}
+
+// Of a node that was removed nothing is kept in memory, however often that happens: neither what it was last told nor room for
+// what it would be sent.
+func TestNothingIsKeptOfARemovedNode(t *testing.T) {
+	w := newRing(t, 602, 4)
+	gone := w.nodes[3]
+	w.kill(gone, nil)
+	w.until(5*time.Second, "called down", func() bool { return w.state(gone) == registry.Down })
+	w.change(w.nodes[0], registry.Command{Remove: &registry.Remove{ID: gone.id}})
+	w.settled(time.Minute)
+	w.run(2 * time.Second)
+	for _, n := range w.nodes[:3] {
+		if left := n.core.out.Retain(func(ident.NodeID) bool { return true }); left != 2 {
+			t.Errorf("node %d keeps buffers for %d others, of which 2 are left", n.index, left)
+		}
+		if n.core.peers[gone.id] != nil {
+			t.Errorf("node %d keeps what it knew of the removed node", n.index)
+		}
 	}
 }

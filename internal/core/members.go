@@ -145,13 +145,8 @@ func (c *Core) PeerDown(id ident.NodeID) {
 		c.ring.NodeDown(c.now.Mono, id)
 		c.takeRing()
 	}
-	if c.registry == nil {
+	if !c.isMember(id) {
 		delete(c.peers, id)
-		return
-	}
-	if _, member := c.registry.Member(id); !member {
-		delete(c.peers, id)
-		c.out.Forget(id)
 	}
 }
 

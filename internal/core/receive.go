@@ -214,6 +214,8 @@ func (c *Core) Tick() {
 		m.acquaintAt = c.beat(acquaintEvery)
 		c.tickSeat()
 		c.tickAcquaint()
+		// Leaders go on to write to a removed node's replicas for a while; nothing is kept of that.
+		c.out.Retain(func(id ident.NodeID) bool { return c.live(id) || c.isMember(id) })
 	}
 	if now >= m.balanceAt {
 		c.tickBalance()

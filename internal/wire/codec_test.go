@@ -199,12 +199,18 @@ func TestOutbox(t *testing.T) {
 				}
 				want[to][part] = append(want[to][part], number)
 			},
-			"early":  func(*rapid.T) { o.Early(take(0)) },
-			"late":   func(*rapid.T) { o.Late(take(1)) },
-			"forget": func(t *rapid.T) { o.Forget(nodeID(rapid.IntRange(0, nodes-1).Draw(t, "node"))) },
+			"early": func(*rapid.T) { o.Early(take(0)) },
+			"late":  func(*rapid.T) { o.Late(take(1)) },
+			"retain": func(t *rapid.T) {
+				gone := nodeID(rapid.IntRange(0, nodes-1).Draw(t, "gone"))
+				o.Retain(func(n ident.NodeID) bool { return n != gone })
+			},
 		})
 		o.Early(take(0))
 		o.Late(take(1))
+		if n := o.Retain(func(ident.NodeID) bool { return false }); n != 0 {
+			t.Fatalf("buffers of %d nodes are kept for nothing", n)
+		}
 		if o.Pending() {
 			t.Fatal("an outbox that was emptied has something")
 		}

@@ -114,11 +114,15 @@ func (o *Outbox) flush(which int, send func(to ident.NodeID, frame []byte)) {
 	}
 }
 
-// Forget drops the buffers of a node that is gone.
-func (o *Outbox) Forget(node ident.NodeID) {
-	if b := o.boxes[node]; b != nil && !b.used {
-		delete(o.boxes, node)
+// Retain drops the buffers of the nodes that keep does not name, as far as nothing waits in them, and returns how many nodes
+// have some.
+func (o *Outbox) Retain(keep func(ident.NodeID) bool) int {
+	for node, b := range o.boxes {
+		if !b.used && !keep(node) {
+			delete(o.boxes, node)
+		}
 	}
+	return len(o.boxes)
 }
 
 // putLength writes n as a uvarint of exactly five bytes, which every reader of uvarint understands.
