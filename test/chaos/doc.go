@@ -18,8 +18,8 @@
 //   - a ring that is not healthy again within a minute after the last harm was undone;
 //   - a verb (leave, replace, remove) that failed although what it needs was there.
 //
-// A round that went wrong keeps its directory: the data and logs of the nodes, the timeline (timeline.txt), and for a
-// wrong history its picture and its text (history.html, history.html.txt).
+// A round that went wrong keeps its directory: the data and logs of the nodes, the timeline (timeline.txt), the history of
+// every key (history.txt), and of those that are wrong a picture and a text (history.html, history.html.txt).
 //
 // Concurrency: faults that run at once claim different nodes; round.mu guards the processes' state, which Node does
 // not guard itself.

@@ -220,10 +220,13 @@ func (r *round) useAndHarm(ctx context.Context, rng *rand.Rand, kinds []*fault, 
 		// What was seen is judged all the same: a ring that does not heal may have lost something too.
 		r.net.Heal()
 	}
-	if err = errors.Join(err, r.judge(ctx, history, ledger, sums)); err != nil {
-		return err
+	if err = errors.Join(err, r.judge(ctx, history, ledger, sums)); err == nil {
+		err = r.compare(ctx)
 	}
-	return r.compare(ctx)
+	if err != nil {
+		err = errors.Join(err, history.Keep(filepath.Join(r.cluster.Dir, "history.txt")))
+	}
+	return err
 }
 
 // compare ends all nodes, some time after the last write, and compares what their disks hold.

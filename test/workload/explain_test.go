@@ -64,3 +64,40 @@ func TestGapOfAProbe(t *testing.T) {
 		}
 	}
 }
+
+// A round that fails in another way than by a wrong history is understood from what clients saw all the same.
+func TestHistoryIsKept(t *testing.T) {
+	get7 := porcupine.Operation{Input: input{key: "a", verb: get, via: "n1"}, Call: 1, Return: 2, Output: output{value: "7"}}
+	lost := porcupine.Operation{Input: input{key: "b", verb: incr, via: "n2"}, Call: 3, Return: math.MaxInt64, Output: output{unknown: true}}
+	h := &History{ops: map[string][]porcupine.Operation{"a": {get7}, "b": {lost}}}
+	file := filepath.Join(t.TempDir(), "history.txt")
+	if err := h.Keep(file); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"at n1: GET a -> 7\n", "at n2: INCR b -> ?\n"} {
+		if !strings.Contains(string(kept), want) {
+			t.Errorf("the file lacks %q:\n%s", want, kept)
+		}
+	}
+	if strings.Contains(string(kept), "explained") {
+		t.Errorf("nothing is wrong here, and something is marked:\n%s", kept)
+	}
+}
+
+// A history that takes too long to judge has not been found right: that it passes would hide what is wrong.
+func TestWhatCannotBeJudgedFails(t *testing.T) {
+	var ops []porcupine.Operation
+	for i := range int64(40) { // all at once, in any order, and an answer that fits into none
+		ops = append(ops, porcupine.Operation{ClientId: int(i), Input: input{key: "k", verb: incr, value: "1"}, Call: i, Return: 100 + i, Output: output{unknown: true}})
+	}
+	ops = append(ops, porcupine.Operation{ClientId: 40, Input: input{key: "k", verb: get}, Call: 200, Return: 201, Output: output{value: "41"}})
+	h := &History{ops: map[string][]porcupine.Operation{"k": ops}}
+	err := h.Check(time.Millisecond, filepath.Join(t.TempDir(), "history.html"))
+	if err == nil || !strings.Contains(err.Error(), "could not be judged") {
+		t.Errorf("after a millisecond the judge says: %v", err)
+	}
+}

@@ -36,7 +36,7 @@ func (h *History) Check(timeout time.Duration, picture string) error {
 			errs = append(errs, fmt.Errorf("the history of %s, %d operations, could not be judged within %s", key, len(ops), timeout))
 		case porcupine.Illegal:
 			if len(errs) == 0 {
-				errs = append(errs, draw(ops, picture))
+				errs = append(errs, draw(ops, picture, timeout))
 			}
 			first := firstWrong(ops, time.Until(deadline))
 			errs = append(errs, fmt.Errorf("the history of %s is not linearizable:\n%s", key, tell(ops, first, shownBefore)))
@@ -53,8 +53,20 @@ func (h *History) Check(timeout time.Duration, picture string) error {
 	return errors.Join(errs...)
 }
 
-func draw(ops []porcupine.Operation, picture string) error {
-	_, info := porcupine.CheckOperationsVerbose(model, ops, 0)
+// Keep writes all that was recorded into a file, key by key, for a person to follow: what is left of a run that went wrong in
+// another way than by a history that is known to be wrong.
+func (h *History) Keep(file string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var told strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(h.ops)) {
+		fmt.Fprintf(&told, "%s\n%s\n", key, tell(h.ops[key], -1, math.MaxInt))
+	}
+	return os.WriteFile(file, []byte(told.String()), 0o644)
+}
+
+func draw(ops []porcupine.Operation, picture string, timeout time.Duration) error {
+	_, info := porcupine.CheckOperationsVerbose(model, ops, timeout)
 	file, err := os.Create(picture)
 	if err != nil {
 		return err
@@ -103,9 +115,9 @@ func until(byAnswer []porcupine.Operation, last int) []porcupine.Operation {
 const shownBefore = 12
 
 // tell writes a history in the order of answers, with what was never answered at the time when it was asked, so many
-// operations up to the one at place first, which it marks.
+// operations up to the one at place first, which it marks; -1: none.
 func tell(ops []porcupine.Operation, first, before int) string {
-	wrong := ops[first]
+	marked := func(op porcupine.Operation) bool { return first >= 0 && op == ops[first] }
 	sorted := slices.Clone(ops)
 	at := func(op porcupine.Operation) int64 {
 		if op.Return == math.MaxInt64 {
@@ -114,7 +126,7 @@ func tell(ops []porcupine.Operation, first, before int) string {
 		return op.Return
 	}
 	slices.SortStableFunc(sorted, func(a, b porcupine.Operation) int { return cmp.Compare(at(a), at(b)) })
-	last := slices.IndexFunc(sorted, func(op porcupine.Operation) bool { return op == wrong })
+	last := slices.IndexFunc(sorted, marked)
 	from := 0
 	if before < last {
 		from = last - before
@@ -130,7 +142,7 @@ func tell(ops []porcupine.Operation, first, before int) string {
 			span = fmt.Sprintf("%9.3f ..           s", seconds(op.Call))
 		}
 		fmt.Fprintf(&b, "  %s  client %-3d at %s: %s", span, op.ClientId, in.via, describe(in, op.Output.(output)))
-		if op == wrong {
+		if marked(op) {
 			b.WriteString("   <-- cannot be explained")
 		}
 		b.WriteByte('\n')
