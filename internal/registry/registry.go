@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sort"
 	"strings"
-	"time"
 
 	"github.com/quorddb/quord/internal/ident"
 	"github.com/quorddb/quord/internal/ring"
@@ -37,11 +36,6 @@ func (r *Registry) Settings() Settings { return r.settings }
 
 // Members returns all members but the removed ones, ascending by identifier.
 func (r *Registry) Members() []Member { return slices.Clone(r.members) }
-
-// Live returns the members that are joining, up or leaving.
-func (r *Registry) Live() []Member {
-	return slices.DeleteFunc(r.Members(), func(m Member) bool { return m.State == Down })
-}
 
 // Member returns a member that is not removed.
 func (r *Registry) Member(id ident.NodeID) (Member, bool) {
@@ -76,23 +70,6 @@ func (r *Registry) Tokens(keep func(*Member) bool) []ring.Token {
 		}
 	}
 	return tokens
-}
-
-// Counts reports whether a member counts as a holder of its tablets at a moment of the system tablet's time: it is
-// joining or up, or has been down for less than Settings.ReplaceAfter. One that is leaving does not.
-func (r *Registry) Counts(id ident.NodeID, at int64) bool {
-	m, ok := r.Member(id)
-	if !ok {
-		return false
-	}
-	switch m.State {
-	case Joining, Up:
-		return true
-	case Down:
-		return at-m.Since < int64(r.settings.ReplaceAfter/time.Millisecond)
-	default:
-		return false
-	}
 }
 
 // CommonFormat returns the newest format that every member knows; 0 before Init.

@@ -259,27 +259,6 @@ func TestTransitions(t *testing.T) {
 	refused(t, newTestRegistry(t, 1), state(1, 77), ErrInvalid, "state 77")
 }
 
-// A silent node keeps its share for the grace period, and no longer; one that leaves gives it up at once.
-func TestCounts(t *testing.T) {
-	r := newTestRegistry(t, 3)
-	id := joiner(3, 1).ID
-	grace := int64(DefaultSettings().ReplaceAfter / time.Millisecond)
-	if !r.Counts(id, 0) || r.Counts(joiner(9, 1).ID, 0) {
-		t.Error("who is up counts, and a stranger does not")
-	}
-	must(t, r, state(3, Down)) // since 1000
-	if !r.Counts(id, 1000+grace-1) || r.Counts(id, 1000+grace) {
-		t.Error("a silent node counts until the grace period is over")
-	}
-	if live := r.Live(); len(live) != 2 {
-		t.Errorf("%d live members of 3, one of them down", len(live))
-	}
-	must(t, r, state(3, Leaving))
-	if r.Counts(id, 1000) {
-		t.Error("a node that is leaving counts")
-	}
-}
-
 // Settings change together or not at all; what a running cluster cannot bear is refused.
 func TestChange(t *testing.T) {
 	r := newTestRegistry(t, 2)
