@@ -38,7 +38,7 @@ const (
 	prefixResult  = 'w' // 'w' tablet (4) node (16) boot (8) number (8): a large result
 	prefixExpiry  = 'x' // 'x' slot (2) time (8) key: the key expires then
 	prefixRetired = 't' // 't' tablet (4): the highest replica id that was removed from this node (8)
-	prefixStaging = 'S' // 'S' tablet (4): what is being received; 'S' tablet (4) 0 key: a key of it
+	prefixStaging = 'S' // 'S' tablet (4): what is being received; 'S' tablet (4) key: a key of it
 )
 
 func headKey(tablet uint32) []byte { return binary.BigEndian.AppendUint32([]byte{prefixHead}, tablet) }
