@@ -248,7 +248,14 @@ func (m *membership) state(c *Core, s registry.State) {
 	switch {
 	case m.phase == phaseUp && s == registry.Down:
 		m.phase = phaseRing // others took it for gone; it says that it is not
-	case (m.phase == phaseUp || m.phase == phaseRing) && s == registry.Leaving:
+	case s == registry.Leaving:
+		m.leave(c)
+	}
+}
+
+// leave begins to hand over.
+func (m *membership) leave(c *Core) {
+	if m.phase == phaseUp || m.phase == phaseRing {
 		m.phase = phaseLeaving
 		c.tell(Info, "leaving: what this node holds is handed over")
 	}
@@ -352,6 +359,9 @@ func (c *Core) Leave(done func(error)) {
 			c.member.left = nil
 			done(err)
 			return
+		}
+		if c.member.left != nil { // or it has been given up meanwhile
+			c.member.leave(c) // not when the registry says so here: called down since, this node may never see that it did
 		}
 		c.askChanged()
 	})
