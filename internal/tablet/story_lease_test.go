@@ -306,6 +306,7 @@ func TestAnswersAreOfTheirTerm(t *testing.T) {
 	w, _ := leased(t, 1)
 	n := w.nodes[1]
 	g := n.group
+	w.until("no turn is under way", func() bool { return !n.busy })
 	n.late, n.busy = nil, true // the test takes the turns
 	request := func(kind pb.MessageType, from uint64, term uint64, sent time.Duration, context string) {
 		m := newMessage()
