@@ -58,6 +58,9 @@ func (g *Group) Sweep(now time.Duration) (more bool, err error) {
 	}
 	r := Reading{State: g.cfg.Store, Time: g.clock.now(now), Keys: g.head.keys}
 	keys, next, err := g.cfg.Machine.Overdue(&r, sweepLimit)
+	if err == nil && r.Damage != nil && !g.Alone() {
+		err = r.Damage // which is to be mended first
+	}
 	if err != nil {
 		return false, err
 	}

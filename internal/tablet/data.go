@@ -103,7 +103,16 @@ func (d *Data) Expire(m *Moment, keys [][]byte) (n int) {
 	v := d.writing(m)
 	defer v.done()
 	for _, k := range keys {
-		if r, ok := v.stored(k); ok && r.Expired(m.Time) {
+		mark := m.Tx.mark()
+		r, ok := v.stored(k)
+		if m.Alone && Damaged(m.Tx.err) {
+			// Nobody has to read what is removed, and nobody else could. Of its expiry the index is left (see overdue).
+			m.Tx.back(mark)
+			m.Tx.Delete(bytes.Clone(v.key))
+			*m.Keys--
+			m.Wounds++
+			n++
+		} else if ok && r.Expired(m.Time) {
 			v.Delete(k)
 			n++
 		}
@@ -128,20 +137,42 @@ func (d *Data) Overdue(r *Reading, limit int) (keys [][]byte, next int64, err er
 				return false
 			}
 			at := int64(binary.BigEndian.Uint64(k[3:]))
-			if at > r.Time || len(keys) >= limit {
-				if next == 0 || at < next {
-					next = at
+			if at <= r.Time && len(keys) < limit {
+				var due bool
+				if due, err = overdue(r, k[expiryHead:], at); due {
+					keys = append(keys, bytes.Clone(k[expiryHead:]))
 				}
-				return false
+				return err == nil
 			}
-			keys = append(keys, append([]byte(nil), k[expiryHead:]...))
-			return true
+			if next == 0 || at < next {
+				next = at
+			}
+			return false
 		})
 		if err = errors.Join(err, scanErr); err != nil {
 			return nil, 0, err
 		}
 	}
 	return keys, next, nil
+}
+
+// overdue reports whether what the index says of a key's expiry still holds: where a damaged record was replaced or removed
+// without being read it does not. Damage to the record is noted.
+func overdue(r *Reading, key []byte, at int64) (bool, error) {
+	stored := record.AppendKey(nil, key, nil)
+	b, err := r.State.Get(stored)
+	if errors.Is(err, kv.ErrNotFound) {
+		return false, nil
+	}
+	var rec record.Record
+	if err == nil {
+		rec, err = record.Decode(stored, b)
+	}
+	if Damaged(err) {
+		r.Damage = err
+		return true, nil
+	}
+	return rec.ExpireAt == at, err
 }
 
 // Ranges implements Machine.

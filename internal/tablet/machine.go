@@ -52,7 +52,7 @@ type Reading struct {
 	State kv.Reader
 	Time  int64
 	Keys  int64
-	// Damage is set by Read when it met stored bytes that are not what was written; the replies are then of no use, but
-	// to tell so.
+	// Damage is set by Read and Overdue when they met stored bytes that are not what was written; replies are then of no
+	// use, but to tell so.
 	Damage error
 }

@@ -24,8 +24,8 @@ import (
 //     vote: neither asks for the state.
 //
 // The only replica of a tablet has nobody to ask and nobody to agree with. It answers an error to commands that have to
-// read the damaged record, changes nothing for them, and goes on; a command that replaces the record without reading it
-// ends the matter.
+// read the damaged record, changes nothing for them, and goes on; a command that replaces the record without reading it,
+// or its expiry, ends the matter.
 //
 // An entry of the log that is damaged after it was applied is needed only by followers that are far behind: the log is
 // cut there, and they get a snapshot. A replica whose head, or whose log beyond the applied position, is damaged cannot

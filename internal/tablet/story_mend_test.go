@@ -2,9 +2,13 @@ package tablet
 
 import (
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/quorddb/quord/internal/kv"
+	"github.com/quorddb/quord/internal/record"
+	"github.com/quorddb/quord/internal/request"
 )
 
 // stage receives a whole snapshot in chunks of about size bytes. One of a single chunk is not staged: it returns the Write that
@@ -144,4 +148,73 @@ func TestTheLastVoterIsAloneBesideAFormerOne(t *testing.T) {
 		t.Fatalf("alone %t, without the library %t", l.group.Alone(), l.group.sole.on)
 	}
 	w.until("it is dismissed", w.settled)
+}
+
+// A key whose record is damaged expires like any other, where there is no other replica to mend it from: nobody has to read
+// what is removed. The tablet stood still for ever, for its log asked for the record.
+func TestADamagedRecordExpiresAtTheOnlyReplica(t *testing.T) {
+	w := grown(t, 1, 1, 1)
+	c := w.newClient(0)
+	n := w.nodes[0]
+	c.expect("+OK\r\n", "SET", key("a"), "value", "PX", "1000")
+	c.expect("+OK\r\n", "SET", key("b"), "other")
+	if !n.store.Flip(record.AppendKey(nil, []byte(key("a")), nil), 99) {
+		t.Fatal("nothing was damaged")
+	}
+	w.until("it has expired", func() bool { return n.group.Keys() == 1 })
+	c.expect("$5\r\nother\r\n", "GET", key("b"))
+	c.expect("_\r\n", "GET", key("a"))
+	w.until("it rests", w.atRest)
+}
+
+// Where a damaged record was replaced without being read, nobody knows when the old one would have expired. What is left of
+// that keeps nobody busy.
+func TestAReplacedRecordLeavesNothingToExpire(t *testing.T) {
+	w := grown(t, 1, 1, 1)
+	c := w.newClient(0)
+	n := w.nodes[0]
+	c.expect("+OK\r\n", "SET", key("a"), "value", "PX", "1000")
+	c.expect("+OK\r\n", "SET", key("c"), "value", "PX", "5000")
+	if !n.store.Flip(record.AppendKey(nil, []byte(key("a")), nil), 99) {
+		t.Fatal("nothing was damaged")
+	}
+	c.expect("+OK\r\n", "SET", key("a"), "new")
+	w.pass(3 * time.Second)
+	w.until("it rests", w.atRest)
+	at := n.group.Applied()
+	w.pass(time.Second)
+	if now := n.group.Applied(); now != at {
+		t.Fatalf("%d entries in a second in which nothing was asked for", now-at)
+	}
+	c.expect("$3\r\nnew\r\n", "GET", key("a"))
+	w.until("the other one has expired", func() bool { return n.group.Keys() == 1 })
+}
+
+// The only replica is asked for a write again whose long reply was damaged: nobody knows any more what was answered, and all
+// else goes on.
+func TestADamagedResultAtTheOnlyReplica(t *testing.T) {
+	w := grown(t, 1, 1, 1)
+	c := w.newClient(0)
+	n := w.nodes[0]
+	c.expect("+OK\r\n", "SET", key("a"), strings.Repeat("x", 1000))
+	o := Origin{Node: nodeID(99), Boot: 1, Number: 1, Low: 1}
+	first, again := &told{}, &told{}
+	ask := func(t *told) {
+		n.do(func() {
+			if r := n.group.Write(n.mono(), o, []request.Command{words("GETDEL", key("a"))}, t); r != Taken {
+				w.fatalf("refused: %d", r)
+			}
+		})
+	}
+	ask(first)
+	w.until("it is answered", func() bool { return first.done == 1 })
+	if !n.store.Flip(resultKey(theTablet, largeKey{o.Node, o.Boot, o.Number}), 99) {
+		t.Fatal("nothing was damaged")
+	}
+	ask(again)
+	w.until("it is answered", func() bool { return again.spent+again.done+again.lost == 1 })
+	if again.spent != 1 {
+		t.Fatalf("%+v", *again)
+	}
+	c.expect("+OK\r\n", "SET", key("b"), "other")
 }

@@ -292,6 +292,7 @@ func (g *Group) applyNormal(t *Turn, raw *pb.Entry) error {
 	if e.kind == entryExpire {
 		if len(e.commands) == 1 {
 			n := g.cfg.Machine.Expire(m, e.commands[0])
+			g.wounds += m.Wounds
 			if g.leading {
 				t.Expired += n
 			}
@@ -312,12 +313,19 @@ func (g *Group) applyNormal(t *Turn, raw *pb.Entry) error {
 			g.tx.Set(k, Seal(k, encoded))
 		}
 	case repeated:
-		encoded := first.replies
+		encoded, mark := first.replies, g.tx.mark()
 		if encoded == nil {
 			k := resultKey(g.cfg.Tablet, largeKey{e.origin.Node, e.origin.Boot, e.origin.Number})
-			if encoded, err = Unseal(k, g.tx.Get(k)); err != nil {
-				return fmt.Errorf("tablet %d: entry %d repeats a write: %w", g.cfg.Tablet, raw.GetIndex(), err)
-			}
+			encoded, err = Unseal(k, g.tx.Get(k))
+		}
+		if m.Alone && Damaged(err) && (g.tx.err == nil || Damaged(g.tx.err)) { // nobody else knows it either
+			g.tx.back(mark)
+			g.wounds++
+			v = refused
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("tablet %d: entry %d repeats a write: %w", g.cfg.Tablet, raw.GetIndex(), err)
 		}
 		if replies, err = DecodeReplies(encoded); err != nil {
 			return fmt.Errorf("tablet %d: entry %d repeats a write whose result is damaged: %w", g.cfg.Tablet, raw.GetIndex(), err)
