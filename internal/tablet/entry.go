@@ -118,6 +118,9 @@ func appendEntry(dst []byte, e *entry) []byte {
 	return AppendCommands(dst, e.commands)
 }
 
+// dismisses reports whether an encoded entry is a dismissal.
+func dismisses(b []byte) bool { return len(b) > 1 && b[1] == entryDismiss }
+
 // entryHead is the most that an entry takes beside its commands.
 const entryHead = 2 + ident.Size + 3*binary.MaxVarintLen64 + 16 + binary.MaxVarintLen64
 

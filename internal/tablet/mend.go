@@ -20,8 +20,8 @@ import (
 //   - It is mended as a whole: another replica sends a snapshot of a position that this one has reached, which is put in
 //     the place of its state. Its log beyond that position stays, for it has acknowledged what is in there.
 //   - Where an entry of the log cannot be applied without the damaged record it is stuck besides: it applies nothing more,
-//     for whatever it made of the entry the others would make something else of it. It goes on to keep the log and to
-//     vote: neither asks for the state.
+//     for whatever it made of the entry the others would make something else of it. It goes on to keep the log, to vote,
+//     and to follow who the replicas are: none of these asks for the state.
 //
 // The only replica of a tablet has nobody to ask and nobody to agree with. It answers an error to commands that have to
 // read the damaged record, changes nothing for them, and goes on; a command that replaces the record without reading it,
@@ -113,6 +113,7 @@ func (g *Group) stop(t *Turn, done int, cause error) error {
 	if err != nil {
 		return fmt.Errorf("tablet %d: %w, after %w", g.cfg.Tablet, err, cause)
 	}
+	before.descriptor = g.head.descriptor // see follow
 	g.head = before
 	for _, f := range t.done[done:] {
 		f.waiter.Lost()

@@ -315,8 +315,8 @@ func (g *Group) caughtUp(id uint64) bool {
 	return ok
 }
 
-// Lags reports whether some replica may need a snapshot, which Lagging names.
-func (g *Group) Lags() bool { return g.leading && g.wanted }
+// Lags reports whether some replica may need a snapshot, which Lagging names. One that is hurt has none to send.
+func (g *Group) Lags() bool { return g.leading && g.wanted && g.hurt.err == nil && !g.hurt.stuck }
 
 // Lagging returns the replicas that need a snapshot: the log no longer reaches what they have.
 func (g *Group) Lagging() []Replica {

@@ -92,3 +92,29 @@ func (g *Group) become(next Descriptor) {
 		g.removed = true
 	}
 }
+
+// follow takes over, at a replica that is stuck, what the entries that it does not apply say of who the replicas are. That
+// depends on nothing that can be damaged. The library takes these entries for applied: a replica that did not follow would
+// campaign in a configuration that its log has left behind, and be elected by those who were removed since, or wait for them
+// for ever. It is for as long as the process lives; a restart comes to the same again.
+func (g *Group) follow() error {
+	var space commandSpace
+	for _, raw := range g.applying {
+		switch data := raw.GetData(); {
+		case raw.GetType() == pb.EntryConfChangeV2:
+			if err := g.applyMembership(raw); err != nil {
+				return err
+			}
+		case dismisses(data):
+			e, err := decodeEntry(data, &space)
+			if err == nil {
+				err = g.applyDismissal(&e)
+			}
+			if err != nil {
+				return fmt.Errorf("tablet %d: entry %d: %w", g.cfg.Tablet, raw.GetIndex(), err)
+			}
+		}
+	}
+	g.applying = nil
+	return nil
+}

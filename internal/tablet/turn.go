@@ -121,7 +121,12 @@ func (t *Turn) Apply() (bool, error) {
 	t.State.Log, t.State.State = t.State.Log[:0], t.State.State[:0]
 	for size := 0; t.applied < len(t.Groups) && size <= maxStateBytes; {
 		g := t.Groups[t.applied]
-		if len(g.applying) == 0 || g.hurt.stuck {
+		if g.hurt.stuck {
+			if err := g.follow(); err != nil {
+				return false, err
+			}
+		}
+		if len(g.applying) == 0 {
 			g.applying = nil
 			t.applied++
 			continue
