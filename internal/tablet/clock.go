@@ -3,6 +3,7 @@ package tablet
 import (
 	"time"
 
+	"github.com/quorddb/quord/internal/kv"
 	"github.com/quorddb/quord/internal/tabletime"
 )
 
@@ -11,6 +12,9 @@ type clock struct {
 	tabletime.Clock
 	// soonest is at most the earliest expiry in the tablet; 0 where it is not known, -1 where nothing expires.
 	soonest int64
+
+	swept   kv.Position // about where the last sweep was proposed, and when
+	sweptAt time.Duration
 }
 
 func (c *clock) start(last int64, now time.Duration) {
@@ -51,12 +55,17 @@ func (g *Group) SweepAt(now time.Duration) time.Duration {
 const sweepLimit = 256
 
 // Sweep proposes the expiry of keys whose time has passed, if there may be any. more says that it found as many as one
-// entry takes, so that it is worth sweeping again soon.
+// entry takes, so that it is worth sweeping again soon. What one sweep has proposed is awaited before the next one: a leader
+// without a majority would propose the same keys for ever.
 func (g *Group) Sweep(now time.Duration) (more bool, err error) {
-	if !g.Serving() || g.clock.soonest < 0 || g.clock.soonest > g.clock.now(now) {
+	c := &g.clock
+	if !g.Serving() || c.soonest < 0 || c.soonest > c.now(now) {
 		return false, nil
 	}
-	r := Reading{State: g.cfg.Store, Time: g.clock.now(now), Keys: g.head.keys}
+	if c.swept.Term == g.term && c.swept.Index > g.head.applied.Index {
+		return now < c.sweptAt+g.cfg.Timing.Heartbeat, nil
+	}
+	r := Reading{State: g.cfg.Store, Time: c.now(now), Keys: g.head.keys}
 	keys, next, err := g.cfg.Machine.Overdue(&r, sweepLimit)
 	if err == nil && r.Damage != nil && !g.Alone() {
 		err = r.Damage // which is to be mended first
@@ -66,12 +75,15 @@ func (g *Group) Sweep(now time.Duration) (more bool, err error) {
 	}
 	if len(keys) > 0 {
 		// soonest stays: the next sweep finds what is left once these are gone.
-		g.Expire(now, keys)
+		at := g.lastIndex() + 1
+		if g.Expire(now, keys) == Taken {
+			c.swept, c.sweptAt = kv.Position{Index: at, Term: g.term}, now
+		}
 		return len(keys) == sweepLimit, nil
 	}
 	if next == 0 {
 		next = -1
 	}
-	g.clock.soonest = next
+	c.soonest = next
 	return false, nil
 }

@@ -229,3 +229,31 @@ func TestALateSnapshotLosesNothing(t *testing.T) {
 		t.Errorf("a snapshot whose entry is another one is not wanted")
 	}
 }
+
+// A leader that has lost its majority does not fill its log, its disk and its memory with the expiry of the same keys, again
+// and again: what it has proposed is enough.
+func TestWhatExpiresIsProposedOnce(t *testing.T) {
+	for seed := uint64(1); seed <= 5; seed++ {
+		w := grown(t, seed, 3, 3)
+		w.targets = nil
+		c := w.newClient(0)
+		c.guess = 0
+		for i := range 2 * sweepLimit {
+			c.expect("+OK\r\n", "SET", key(fmt.Sprint(i)), "1", "PX", "10000")
+		}
+		l := w.nodes[0]
+		w.nodes[1].crash()
+		w.nodes[2].crash()
+		w.pass(15 * time.Second)
+		if l.group.Keys() != 2*sweepLimit || l.group.lastIndex() == l.group.Applied() {
+			w.fatalf("nothing has expired, or all is gone: this shows nothing")
+		}
+		last := l.group.lastIndex()
+		w.pass(30 * time.Second)
+		if n := l.group.lastIndex() - last; n > 1 {
+			t.Errorf("seed %d: %d entries in half a minute in which nothing was decided", seed, n)
+		}
+		w.nodes[1].restart()
+		w.until("all of them are gone", func() bool { return w.leader() != nil && w.leader().group.Keys() == 0 })
+	}
+}
