@@ -83,6 +83,14 @@ func (l *lease) answered(replica uint64, sent, now time.Duration) {
 	}
 }
 
+// keep forgets what replicas have answered that are there no more, so that there is room for the others.
+func (l *lease) keep(d *Descriptor) {
+	l.answers = slices.DeleteFunc(l.answers, func(a answer) bool {
+		_, there := d.Replica(a.replica)
+		return !there
+	})
+}
+
 // begin empties what was known of an earlier term.
 func (l *lease) begin() { l.answers, l.revoked, l.renewed, l.asked = l.answers[:0], false, false, 0 }
 

@@ -335,3 +335,26 @@ func TestAnswersAreOfTheirTerm(t *testing.T) {
 		t.Error("no vote was given: nothing was tested")
 	}
 }
+
+// A leader that sees many replicas come and go in one term has a lease all the same: those that are gone take nobody's place.
+func TestALeaseAfterManyChanges(t *testing.T) {
+	w := grown(t, 1, 5, 3)
+	c := w.newClient(0)
+	c.guess = 0
+	l := w.nodes[0]
+	term := l.group.Term()
+	for i := 0; l.group.Descriptor().NextID <= 2*maxReplicas; i++ {
+		w.targets = [][]int{{0, 3, 4}, {0, 1, 2}}[i%2]
+		w.until("the replicas have changed", w.settled)
+		c.expect("+OK\r\n", "SET", key("a"), "value")
+	}
+	w.targets = nil
+	l.read("a")
+	w.pass(50 * time.Millisecond)
+	if l.group.Term() != term {
+		t.Fatal("it was elected again: this shows nothing")
+	}
+	if !l.hasLease() {
+		t.Error("what the present replicas have answered is no lease")
+	}
+}

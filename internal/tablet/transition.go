@@ -88,6 +88,7 @@ func (g *Group) applyDismissal(e *entry) error {
 
 func (g *Group) become(next Descriptor) {
 	g.head.descriptor = next
+	g.lease.keep(&next)
 	if _, ok := next.Replica(g.replica); !ok {
 		g.removed = true
 	}
