@@ -54,7 +54,21 @@ func (c *Core) beginMend(p *place) {
 		c.mends.of = map[uint32]*mend{}
 	}
 	c.mends.of[p.tablet] = &mend{place: p, since: c.now.Mono}
-	if g := p.group; g != nil && g.Leading() && g.HandOver(c.able) {
+	c.handOver(p)
+}
+
+// handOver asks another replica to lead in place of a hurt one. One that is known to be hurt as well is asked only by who can
+// do nothing at all: else two would hand over to each other for ever.
+func (c *Core) handOver(p *place) {
+	g := p.group
+	if g == nil || !g.Leading() {
+		return
+	}
+	able := c.ableFor(p)
+	if g.Stuck() {
+		able = c.able
+	}
+	if g.HandOver(able) {
 		c.touch(p)
 	}
 }
@@ -82,9 +96,7 @@ func (c *Core) tickMends() {
 			delete(c.mends.of, t)
 			continue
 		default:
-			if p.group.Leading() && p.group.HandOver(c.able) {
-				c.touch(p)
-			}
+			c.handOver(p)
 			ask.Index = p.group.Applied()
 		}
 		if p.sink != nil || c.now.Mono < m.askedAt+mendEvery {

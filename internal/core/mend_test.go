@@ -141,6 +141,45 @@ func TestDamagedRecordIsMended(t *testing.T) {
 	}
 }
 
+// Two replicas with different damaged records cannot mend each other while the third is away. They go on serving what they
+// can, and do not hand the leadership over to each other again and again.
+func TestTwoDamagedReplicasGoOn(t *testing.T) {
+	w := newRing(t, 1, 3)
+	const tab = 5
+	k := key(tab)
+	for _, name := range []string{"", "one", "other"} {
+		w.must(w.nodes[0], "SET", name+"{"+k+"}", "value")
+	}
+	w.run(time.Second)
+	l, f := w.leader(tab), w.follower(tab)
+	var third *node
+	for _, n := range w.nodes {
+		if n != l && n != f {
+			third = n
+		}
+	}
+	w.kill(third, nil)
+	w.run(time.Second)
+	l.flip(t, storedKey("one{"+k+"}"), 77)
+	f.flip(t, storedKey("other{"+k+"}"), 77)
+	w.until(2*time.Minute, "the damage is found", func() bool {
+		return l.core.places[tab].group.Hurt() != nil && f.core.places[tab].group.Hurt() != nil
+	})
+	w.run(5 * time.Second)
+	term := l.core.places[tab].group.Term()
+	for range 20 {
+		w.run(time.Second)
+		if got := w.must(f, "SET", "{"+k+"}", "new"); got != "+OK\r\n" {
+			t.Fatalf("%q", got)
+		}
+	}
+	if n := l.core.places[tab].group.Term() - term; n > 2 {
+		t.Errorf("%d elections in 20 s", n)
+	}
+	w.start(third)
+	w.whole(time.Minute)
+}
+
 // The only copy cannot be mended: the node says so to who needs the record, and serves everything else.
 func TestOnlyCopyIsDamaged(t *testing.T) {
 	w := newWorld(t, 1)
