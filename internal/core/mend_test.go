@@ -221,6 +221,40 @@ func TestOnlyCopyIsDamaged(t *testing.T) {
 	}
 }
 
+// A client goes on changing the damaged record of the only copy while others join. They might have the record whole one day, so
+// its entry must not be refused; but it must not get into the log either before they can help: there it stopped the tablet for
+// ever.
+func TestOnlyCopyIsChangedWhileOthersJoin(t *testing.T) {
+	w := newWorld(t, 1)
+	n := w.found()
+	w.settled(time.Minute)
+	const tab = 3
+	k := key(tab)
+	other := "other{" + k + "}"
+	w.must(n, "SET", k, "value")
+	w.must(n, "SET", other, "fine")
+	n.flip(t, storedKey(k), 99)
+	w.start(w.add(), n)
+	w.start(w.add(), n)
+	for end := w.now + 40*time.Second; w.now < end; w.run(5 * time.Millisecond) {
+		c := w.ask(n, "APPEND", k, "more")
+		w.until(6*time.Second, "an answer", c.over)
+	}
+	if n.core.places[tab].group.Descriptor().NextID == 2 {
+		t.Fatal("nobody was added: this shows nothing")
+	}
+	if got := w.must(n, "GET", other); got != "$4\r\nfine\r\n" {
+		t.Fatalf("another key: %q", got)
+	}
+	w.until(time.Minute, "the record can be replaced", func() bool {
+		c := w.ask(n, "SET", k, "new")
+		w.until(6*time.Second, "an answer", c.over)
+		return c.reply() == "+OK\r\n"
+	})
+	w.settled(5 * time.Minute)
+	w.whole(time.Minute)
+}
+
 // A node whose replica cannot be opened starts all the same, and has it mended.
 func TestDamagedHeadIsMended(t *testing.T) {
 	w := newRing(t, 3, 3)

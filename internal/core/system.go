@@ -51,6 +51,9 @@ func (s *registryMachine) Apply(m *tablet.Moment, commands []request.Command) []
 	return replies
 }
 
+// Damage implements tablet.Machine; no change reads what is stored.
+func (s *registryMachine) Damage(kv.Reader, []request.Command) error { return nil }
+
 // Expire implements tablet.Machine; nothing in a registry expires.
 func (s *registryMachine) Expire(*tablet.Moment, [][]byte) int { return 0 }
 

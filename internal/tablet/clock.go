@@ -67,7 +67,7 @@ func (g *Group) Sweep(now time.Duration) (more bool, err error) {
 	}
 	r := Reading{State: g.cfg.Store, Time: c.now(now), Keys: g.head.keys}
 	keys, next, err := g.cfg.Machine.Overdue(&r, sweepLimit)
-	if err == nil && r.Damage != nil && !g.Alone() {
+	if err == nil && r.Damage != nil && !g.aloneFor() {
 		err = r.Damage // which is to be mended first
 	}
 	if err != nil {

@@ -98,6 +98,27 @@ func unknown(name []byte) []byte {
 	return fmt.Appendf(nil, "-ERR '%.64s' is no read that the replica knows\r\n", name)
 }
 
+// Damage implements Machine.
+func (d *Data) Damage(state kv.Reader, commands []request.Command) error {
+	for _, c := range commands {
+		spec := command.Find(c[0])
+		if spec == nil {
+			continue
+		}
+		for _, key := range spec.Keys(c) {
+			stored := record.AppendKey(nil, key, nil)
+			b, err := state.Get(stored)
+			if err == nil {
+				_, err = record.Decode(stored, b)
+			}
+			if Damaged(err) {
+				return fmt.Errorf("key %q: %w", key, err)
+			}
+		}
+	}
+	return nil
+}
+
 // Expire implements Machine.
 func (d *Data) Expire(m *Moment, keys [][]byte) (n int) {
 	v := d.writing(m)

@@ -321,6 +321,12 @@ func (g *Group) Write(now time.Duration, o Origin, commands []request.Command, w
 		g.waiting[key] = w
 		return Taken
 	}
+	if g.unhelped() {
+		if err := g.cfg.Machine.Damage(g.cfg.Store, commands); err != nil {
+			g.Wound(err)
+			return Busy // until the others are gone, or can help
+		}
+	}
 	e := entry{
 		kind: entryCommands, origin: o, time: g.clock.now(now), seed: g.cfg.Random.Uint64(), maxValue: uint64(g.cfg.MaxValue),
 		commands: commands,

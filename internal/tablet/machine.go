@@ -12,6 +12,8 @@ type Machine interface {
 	// machine does not touch again. Where the first ones have changed much, or have long replies, it stops after them:
 	// the others did not happen. The commands' bytes stay valid as long as the turn.
 	Apply(m *Moment, commands []request.Command) [][]byte
+	// Damage returns what damage the commands of a write would meet in the state as it is, nil where there is none.
+	Damage(state kv.Reader, commands []request.Command) error
 	// Expire removes those of the keys whose time has passed, and returns how many.
 	Expire(m *Moment, keys [][]byte) int
 	// Read evaluates read commands, or the first ones where those have long replies. expired lists keys that were found past their time: no answer may be given

@@ -89,6 +89,17 @@ func (g *Group) Alone() bool {
 	return n == 1
 }
 
+// aloneFor reports whether this is the only replica of the tablet, and will be when what is proposed now is applied.
+func (g *Group) aloneFor() bool { return g.Alone() && g.proposedEpoch <= g.head.descriptor.Epoch }
+
+// unhelped reports whether this is the only voter, but not the only replica, or is about to be. Should it meet damage in an
+// entry then, it must not refuse the command, for the others might not, and none of them has to be able to mend it: the tablet
+// would stand still for ever. So its writes are looked at before they are proposed.
+func (g *Group) unhelped() bool {
+	d := &g.head.descriptor
+	return !d.Joint && d.CountVoters() == 1 && !g.aloneFor()
+}
+
 // Wound says that damage was met in what this replica stores.
 func (g *Group) Wound(err error) {
 	g.wounds++
