@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -94,6 +93,7 @@ func (c *Core) revive() error {
 			members = append(members, m.ID)
 		}
 	}
+	c.sayWhoIsAway()
 	return c.ring.Revive(c.now.Mono, members, doubtful)
 }
 
@@ -109,12 +109,18 @@ func (c *Core) makeRing(self *registry.Member) error {
 		return fmt.Errorf("make the ring: %w", err)
 	}
 	c.ring, c.member.acquainted = r, nil
-	for _, id := range slices.SortedFunc(maps.Keys(c.peers), ident.NodeID.Compare) {
-		if c.live(id) {
-			r.NodeUp(c.now.Mono, id)
+	c.sayWhoIsAway()
+	return nil
+}
+
+// sayWhoIsAway tells the ring which members are not connected, so that it asks the others first. Of who comes and goes it is
+// told as it happens.
+func (c *Core) sayWhoIsAway() {
+	for _, id := range c.memberIDs() {
+		if !c.live(id) {
+			c.ring.NodeDown(c.now.Mono, id)
 		}
 	}
-	return nil
 }
 
 // tickJoin takes the next step into the cluster.

@@ -99,7 +99,7 @@ func (r *Ring) proceed(l *lookup) {
 		return
 	}
 	t, claim, ok := l.next()
-	for ok && t.Node != r.self && !l.isContact(t) && !r.health.usable(t.Node, r.now) {
+	for ok && t.Node != r.self && !r.health.usable(t.Node, r.now) {
 		l.putOff(t, claim)
 		t, claim, ok = l.next()
 	}

@@ -66,15 +66,17 @@ func (h *health) lives(node ident.NodeID) bool {
 	return c.dead == 0 && !c.suspect
 }
 
-// prune forgets nodes that the routing table does not name, so that the map is bounded by it.
-func (h *health) prune(known []ident.NodeID) {
-	if len(h.nodes) <= 2*len(known)+16 {
+// prune forgets nodes that neither the routing table nor the contacts name, so that the map is bounded by them.
+func (h *health) prune(known, contacts []ident.NodeID) {
+	if len(h.nodes) <= 2*(len(known)+len(contacts))+16 {
 		return
 	}
 	keep := make(map[ident.NodeID]condition, len(known))
-	for _, node := range known {
-		if c, ok := h.nodes[node]; ok {
-			keep[node] = c
+	for _, nodes := range [...][]ident.NodeID{known, contacts} {
+		for _, node := range nodes {
+			if c, ok := h.nodes[node]; ok {
+				keep[node] = c
+			}
 		}
 	}
 	h.nodes = keep
@@ -97,10 +99,16 @@ func (r *Ring) NodeDown(now time.Duration, node ident.NodeID) {
 	r.lookups.hurry(node, now)
 }
 
-// NodeUp takes the hint that there is a connection to a node.
+// NodeUp takes the hint that there is a connection to a node. What this node, as long as it is in no ring, has asked of one
+// that does not seem to be there is given up: the other one may know.
 func (r *Ring) NodeUp(now time.Duration, node ident.NodeID) {
 	r.now = now
 	r.health.heard(node)
+	for _, l := range r.lookups.flight {
+		if l.purpose == forJoin && !r.inRing() && (l.seq == 0 || !r.health.usable(l.hop.Node, now)) {
+			l.seq, l.wake = 0, now
+		}
+	}
 }
 
 // timeout returns how long to wait for an answer of the node, and how often to ask.

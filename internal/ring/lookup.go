@@ -133,8 +133,12 @@ func (l *lookup) next() (t Token, claim, ok bool) {
 	return Token{}, false, false
 }
 
-// putOff keeps a question for later.
+// putOff keeps a question for later. Of the contacts it keeps one: there may be many that are gone, each attempt begins with
+// another one, and those who are there must not be kept waiting for the next.
 func (l *lookup) putOff(t Token, claim bool) {
+	if l.isContact(t) && slices.ContainsFunc(l.spare, func(q question) bool { return l.isContact(q.token) }) {
+		return
+	}
 	if len(l.spare) < maxFinal && !slices.Contains(l.spare, question{t, claim}) {
 		l.spare = append(l.spare, question{t, claim})
 	}

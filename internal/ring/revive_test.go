@@ -281,3 +281,31 @@ func TestWhoComesAnewMakesNoRing(t *testing.T) {
 		}
 	}
 }
+
+// A bare majority of many nodes is back after a loss of all. Whose connection is down is asked last, and one at a time, or the
+// votes of those who are there would lapse before all of them have been asked, again and again.
+func TestABareMajorityMakesTheRing(t *testing.T) {
+	cfg := LAN()
+	cfg.Successors, cfg.MaxSuccessors = 2, 8
+	for _, n := range []int{9, 21, 41} {
+		w := newWorld(t, cfg, uint64(n))
+		var all []ident.NodeID
+		for i := range n {
+			all = append(all, nodeID(i+1))
+		}
+		w.rng.Shuffle(n, func(i, j int) { all[i], all[j] = all[j], all[i] })
+		back, away := all[:n/2+1], all[n/2+1:]
+		for _, id := range back {
+			r := w.node(id, w.randomID(), w.randomID(), w.randomID())
+			for _, gone := range away {
+				r.NodeDown(w.now, gone)
+			}
+			if err := r.Revive(w.now, all, nil); err != nil {
+				t.Fatal(err)
+			}
+			w.collect(id)
+		}
+		w.until(10*time.Second, fmt.Sprintf("a ring of %d of %d", len(back), n), func() bool { return len(w.members()) > 0 })
+		w.until(20*time.Second, "one ring", w.settled)
+	}
+}

@@ -76,7 +76,7 @@ func (r *Ring) routes() *table {
 	slices.SortFunc(t.nodes, ident.NodeID.Compare)
 	t.nodes = slices.Clip(slices.Compact(t.nodes))
 	t.dirty = false
-	r.health.prune(t.nodes)
+	r.health.prune(t.nodes, r.contacts)
 	return t
 }
 
