@@ -110,9 +110,12 @@ func (r *Ring) proceed(l *lookup) {
 		r.askHop(l, t, claim)
 		return
 	}
-	if l.purpose == forMerge {
+	switch l.purpose {
+	case forMerge:
 		r.fail(l, l.failure())
 		return
+	case forJoin:
+		r.revive.searched = true
 	}
 	l.seq, l.hop = 0, Token{}
 	pause := r.cfg.HopTimeout / 8 << min(l.attempts, 3) // up to HopTimeout

@@ -14,6 +14,9 @@ type revival struct {
 	members []ident.NodeID // who may vote, this node included
 	hold    time.Duration  // no ring is made before: those who are in doubt have until then to say that there is one
 	votes   []vote         // granted to this node
+	// began is when this node began to look for a ring, and searched is set once it has asked all whom it knows in vain.
+	began    time.Duration
+	searched bool
 	// The node that this one has promised to leave the making to, and until when.
 	promised ident.NodeID
 	until    time.Duration
@@ -31,7 +34,8 @@ type vote struct {
 // Revive is Join for a node that was in the ring in an earlier life: members are all nodes that may be. Should
 // all of them have lost the ring, as after a power cut, then the one with the smallest identifier among those
 // that are back makes it anew, once a majority of the members has promised it not to make one: a promise binds
-// for three intervals of stabilization. It returns ErrMember as Join does, and ErrTokens as Create does.
+// for three intervals of stabilization. Nobody promises who has not looked for the ring first: two that start at the same
+// time would make one beside that of the others, where the one that asks remembers fewer members than there are. It returns ErrMember as Join does, and ErrTokens as Create does.
 //
 // doubtful are members that this node believes to be dead. They have no vote, or the living could not make a ring
 // without them; but what a node remembers of its earlier life is old, so they are asked like the others, and while they
@@ -85,6 +89,9 @@ func (r *Ring) grant(candidate ident.NodeID) bool {
 	}
 	if v.on && bytes.Compare(r.self[:], candidate[:]) < 0 || candidate != v.rival {
 		return false
+	}
+	if !v.searched && r.now < v.began+r.promiseFor() {
+		return false // it may know of members, and find them in a ring, whom the candidate does not remember
 	}
 	return r.promise(candidate)
 }

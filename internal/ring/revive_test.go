@@ -309,3 +309,47 @@ func TestABareMajorityMakesTheRing(t *testing.T) {
 		w.until(20*time.Second, "one ring", w.settled)
 	}
 }
+
+// Nor do two that start at the same time, of which one remembers fewer members than there are: the two would be a majority of
+// those. The other one looks for itself first.
+func TestWhoHasNotLookedGivesNoVote(t *testing.T) {
+	cfg := Local()
+	cfg.Successors, cfg.MaxSuccessors = 2, 8
+	for seed := range uint64(20) {
+		w := newWorld(t, cfg, seed)
+		var all []ident.NodeID
+		tokens := map[ident.NodeID][]ID{}
+		for i := range 5 {
+			id := nodeID(i + 1)
+			tokens[id] = []ID{w.randomID(), w.randomID(), w.randomID(), w.randomID()}
+			r, err := w.node(id, tokens[id]...), error(nil)
+			if i == 0 {
+				err = r.Create(w.now)
+			} else {
+				err = r.Join(w.now, all)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, id)
+			w.collect(id)
+			w.until(20*time.Second, "one ring", w.settled)
+		}
+		w.kill(all[0])
+		w.kill(all[1])
+		w.run(4 * time.Second)
+		w.log = nil
+		for i, known := range [][]ident.NodeID{all[:3], all} {
+			if err := w.node(all[i], tokens[all[i]]...).Revive(w.now, known, nil); err != nil {
+				t.Fatal(err)
+			}
+			w.collect(all[i])
+		}
+		w.until(20*time.Second, "one ring again", w.settled)
+		for _, line := range w.log {
+			if strings.Contains(line, Created.String()) {
+				t.Fatalf("seed %d: another ring was made: %s", seed, line)
+			}
+		}
+	}
+}

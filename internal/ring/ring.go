@@ -130,7 +130,7 @@ func (r *Ring) Join(now time.Duration, contacts []ident.NodeID) error {
 	}
 	r.setContacts(contacts)
 	if !r.active() {
-		r.revive = revival{}
+		r.revive = revival{began: now}
 		r.Abstain(now) // who comes anew knows nothing of whether there is a ring
 		for _, m := range r.members {
 			r.outside(m, Joining)
