@@ -136,7 +136,7 @@ func TestNoVoteWithinALease(t *testing.T) {
 	}
 	heard := g.elect.lastHeard
 	w.nodes[0].read("a")
-	w.until("the leader was heard again", func() bool { return w.nodes[2].group.elect.lastHeard > heard })
+	w.until("the leader was heard again", func() bool { return w.nodes[2].group.elect.lastHeard > heard && !w.nodes[2].busy })
 	w.now += 100 * time.Millisecond
 	for _, kind := range []pb.MessageType{pb.MsgPreVote, pb.MsgVote} {
 		if asked(kind, "") {
@@ -145,6 +145,7 @@ func TestNoVoteWithinALease(t *testing.T) {
 	}
 	w.nodes[2].crash()
 	w.nodes[2].restart()
+	w.until("no turn is under way", func() bool { return !w.nodes[2].busy })
 	w.now += 100 * time.Millisecond
 	if asked(pb.MsgVote, "") {
 		t.Errorf("a vote was given 100ms after the start")
