@@ -142,7 +142,7 @@ func New(cfg Config, now Now) (*Core, error) {
 		return nil, err
 	}
 	reg, err := loadRegistry(cfg.Store)
-	if owned && cfg.Seeded && tablet.Damaged(err) {
+	if owned && cfg.Seeded && c.memory.admitted && tablet.Damaged(err) {
 		c.tell(Warn, "the stored registry is damaged: others are asked for it", "error", err)
 		c.member.forgot = true
 		return c, nil

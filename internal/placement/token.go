@@ -18,6 +18,8 @@ const (
 	MinTokens = 17
 	// MaxTokens is the most tokens of a node, whatever its weight: as many as its part of the ring holds.
 	MaxTokens = ring.MaxTokens
+	// maxListed is the most that a registry may name of a node: an earlier build admitted nodes with so many.
+	maxListed = 4096
 	// Candidates is how many hashes are tried for each token.
 	Candidates = 16
 	// MaxReplicas is the most replicas that a tablet has.
@@ -79,8 +81,8 @@ func Count(perWeight int, weight float64) (int, error) {
 // [k*Candidates, (k+1)*Candidates), as Choose picks them. So indices ascend, none occurs twice, and nobody gains by
 // hashing on until a place pleases.
 func ValidIndices(indices []uint32) error {
-	if len(indices) < 1 || len(indices) > MaxTokens {
-		return fmt.Errorf("%d tokens: want 1 to %d", len(indices), MaxTokens)
+	if len(indices) < 1 || len(indices) > maxListed {
+		return fmt.Errorf("%d tokens: want 1 to %d", len(indices), maxListed)
 	}
 	for k, index := range indices {
 		if low := uint32(k) * Candidates; index < low || index >= low+Candidates {

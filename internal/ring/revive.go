@@ -14,7 +14,8 @@ type revival struct {
 	members []ident.NodeID // who may vote, this node included
 	hold    time.Duration  // no ring is made before: those who are in doubt have until then to say that there is one
 	votes   []vote         // granted to this node
-	// began is when this node began to look for a ring, and searched is set once it has asked all whom it knows in vain.
+	// began is when this node began to look for a ring, and searched is set once it has asked in vain
+	// those whom it knows and is connected to, and one of the others: it cannot wait for who may be gone.
 	began    time.Duration
 	searched bool
 	// The node that this one has promised to leave the making to, and until when.

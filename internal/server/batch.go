@@ -17,7 +17,7 @@ const (
 	// scanTablets is the number of tablets of a batch up to which they are searched one by one.
 	scanTablets = 8
 	// firstLot is the number of requests that are submitted together before anything is known of how long replies are.
-	firstLot = 64
+	firstLot = 256
 )
 
 // batch is what a session executes together. Batches are pooled: an idle session has none. A batch belongs to one

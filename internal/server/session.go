@@ -52,9 +52,10 @@ type session struct {
 	killed                  atomic.Bool
 
 	mu              sync.Mutex
-	name            string // guarded by mu
-	libName, libVer string // guarded by mu
-	draining        bool   // guarded by mu: the server closes
+	name            string    // guarded by mu
+	libName, libVer string    // guarded by mu
+	draining        bool      // guarded by mu: the server closes
+	parting         time.Time // guarded by mu: by when the client has to have taken what it is sent from then on
 }
 
 func newSession(s *Server, conn net.Conn, id int64) *session {
@@ -290,7 +291,7 @@ func (c *session) flush(b *batch) error {
 }
 
 // write sends p. A client must take each chunk within WriteTimeout of now, however long the commands have taken; within
-// PartingTimeout when the server closes.
+// the one PartingTimeout that is left when the server closes.
 func (c *session) write(p []byte) error {
 	for c.broken == nil && len(p) > 0 {
 		n := min(len(p), chunk)
@@ -312,7 +313,10 @@ func (c *session) setWriteDeadline() {
 	defer c.mu.Unlock()
 	now := time.Now()
 	if c.draining {
-		_ = c.conn.SetWriteDeadline(now.Add(c.srv.cfg.PartingTimeout))
+		if c.parting.IsZero() {
+			c.parting = now.Add(c.srv.cfg.PartingTimeout)
+		}
+		_ = c.conn.SetWriteDeadline(c.parting)
 		return
 	}
 	// One deadline serves all writes of a second: setting it costs as much as a short command.

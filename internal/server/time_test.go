@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -178,5 +179,43 @@ func TestCloseIsQuick(t *testing.T) {
 		if took := time.Since(begun); took != 4*time.Second {
 			t.Errorf("it took %v", took)
 		}
+	})
+}
+
+// A client that takes what it is sent, but slowly, does not hold up the end either.
+func TestCloseDoesNotWaitForASlowReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newPipedServer(t, Config{}, newFakeNode(t, 16))
+		c := s.patient()
+		c.want(`"OK"`, "SET", "big", strings.Repeat("x", 16<<20))
+		conn, err := s.connect()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := conn.Write([]byte("GET big\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
+			for {
+				if _, err := io.CopyN(io.Discard, conn, chunk); err != nil {
+					return
+				}
+				time.Sleep(2 * time.Second)
+			}
+		}()
+		synctest.Wait()
+		begun := time.Now()
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		if err := s.Close(ctx); err != nil {
+			t.Errorf("after %v: %v", time.Since(begun), err)
+		}
+		if took := time.Since(begun); took > 2*s.cfg.PartingTimeout {
+			t.Errorf("it took %v", took)
+		}
+		<-gone
 	})
 }

@@ -228,7 +228,16 @@ func (s *Store) makeSecret() error {
 	if err := s.db.Set([]byte{secretKey}, v, pebble.NoSync); err != nil {
 		return err
 	}
-	return s.db.Flush()
+	flushed, err := s.db.AsyncFlush()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-flushed:
+	case <-s.failed: // Pebble would try for ever, and so would its Close
+		s.wedge()
+	}
+	return s.Err()
 }
 
 // secret returns the secret of the journal; 0 for the directory of a build that had none.

@@ -47,6 +47,7 @@ func (s *Store) fail(action string, cause error) error {
 	f := &failure{fmt.Errorf("store %s: %s: %w: %w", s.cfg.Dir, action, kv.ErrFailed, cause)}
 	s.failure.CompareAndSwap(nil, f)
 	s.failOnce.Do(func() {
+		close(s.failed)
 		err := s.Err()
 		s.cfg.Logger.Error("the store failed and refuses writes", "dir", s.cfg.Dir, "cause", err)
 		if s.cfg.OnFailure != nil {

@@ -42,7 +42,7 @@ func Open(cfg Config) (*Store, error) {
 	cfg.setDefaults()
 	s := &Store{
 		cfg: cfg, gate: newGate(), values: newValues(cfg.ValueCacheBytes),
-		groups: make(map[uint32]*group), wedged: make(chan struct{}),
+		groups: make(map[uint32]*group), wedged: make(chan struct{}), failed: make(chan struct{}),
 		snapshots: make(map[*snapshot]struct{}),
 	}
 	s.bareFS = cfg.FS
@@ -120,7 +120,11 @@ func (s *Store) create() error {
 	if err := s.openPebble(true); err != nil {
 		return err
 	}
-	if err := errors.Join(guard(s.makeSecret), guard(s.db.Close)); err != nil {
+	err := guard(s.makeSecret)
+	if !s.isWedged() {
+		err = errors.Join(err, guard(s.db.Close))
+	}
+	if err != nil {
 		return err
 	}
 	if err := journal.Make(s.cfg.FS, s.cfg.FS.PathJoin(s.cfg.Dir, journalDir)); err != nil {

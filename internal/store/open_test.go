@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -203,6 +205,39 @@ func TestInterruptedSetup(t *testing.T) {
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
+		}
+	}
+}
+
+// A disk that is full when the first table is to be written, which the secret of the journal lies in, ends the start: Pebble
+// tries such a table again without end, so a process of its own has to show it. The directory can be used when there is room.
+func TestFullAtTheFirstTable(t *testing.T) {
+	const child, fails = "QUORD_TEST_DIR", "QUORD_TEST_KIND"
+	if dir := os.Getenv(child); dir != "" {
+		fs := errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if fmt.Sprint(op.Kind) == os.Getenv(fails) && strings.HasSuffix(op.Path, ".sst") {
+				return syscall.ENOSPC
+			}
+			return nil
+		}))
+		_, err := store.Open(store.Config{Dir: dir, FS: fs})
+		fmt.Println("opened:", err)
+		os.Exit(0)
+	}
+	for _, kind := range []errorfs.OpKind{errorfs.OpCreate, errorfs.OpFileWrite} {
+		dir := filepath.Join(t.TempDir(), "data")
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFullAtTheFirstTable$")
+		cmd.Env = append(os.Environ(), child+"="+dir, fails+"="+fmt.Sprint(kind))
+		said, err := cmd.Output()
+		if err != nil || !strings.Contains(string(said), "no space left on device") {
+			t.Errorf("%v: %v, %s", kind, err, said)
+		}
+		s, err := store.Open(store.Config{Dir: dir})
+		if err != nil {
+			t.Fatalf("%v: with room: %v", kind, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

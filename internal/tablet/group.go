@@ -322,7 +322,7 @@ func (g *Group) Write(now time.Duration, o Origin, commands []request.Command, w
 		return Taken
 	}
 	if g.unhelped() {
-		if err := g.cfg.Machine.Damage(g.cfg.Store, commands); err != nil {
+		if err := g.damage(o, commands); err != nil {
 			g.Wound(err)
 			return Busy // until the others are gone, or can help
 		}

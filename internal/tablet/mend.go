@@ -2,6 +2,7 @@ package tablet
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/quorddb/quord/internal/kv"
 	"github.com/quorddb/quord/internal/record"
+	"github.com/quorddb/quord/internal/request"
 )
 
 // A disk gives back other bytes than it was given: rarely, but it does. What has a checksum is noticed, and is never
@@ -97,7 +99,23 @@ func (g *Group) aloneFor() bool { return g.Alone() && g.proposedEpoch <= g.head.
 // would stand still for ever. So its writes are looked at before they are proposed.
 func (g *Group) unhelped() bool {
 	d := &g.head.descriptor
-	return !d.Joint && d.CountVoters() == 1 && !g.aloneFor()
+	goes := func(r Replica) bool { return r.Role == Outgoing } // it can help yet
+	return d.CountVoters() == 1 && !g.aloneFor() && !slices.ContainsFunc(d.Replicas, goes)
+}
+
+// damage returns what damage the entry of a write would meet.
+func (g *Group) damage(o Origin, commands []request.Command) error {
+	if g.head.windows.apart(o) {
+		k := resultKey(g.cfg.Tablet, largeKey{o.Node, o.Boot, o.Number})
+		b, err := g.cfg.Store.Get(k)
+		if err == nil {
+			_, err = Unseal(k, b)
+		}
+		if Damaged(err) {
+			return err
+		}
+	}
+	return g.cfg.Machine.Damage(g.cfg.Store, commands)
 }
 
 // Wound says that damage was met in what this replica stores.
@@ -114,8 +132,8 @@ func (g *Group) Wounds() uint64 { return g.wounds }
 // stop takes back what the turn's committed entries did, because one of them needs what is damaged, and applies no more
 // until the replica is mended. done is how many waiters had been answered before.
 func (g *Group) stop(t *Turn, done int, cause error) error {
-	g.Wound(cause)
-	g.hurt.stuck = true
+	g.wounds++
+	g.hurt.err, g.hurt.stuck = cmp.Or(g.hurt.err, cause), true // also where it is the only one by now: former ones may help
 	b, err := g.cfg.Store.Get(headKey(g.cfg.Tablet))
 	if err != nil {
 		return fmt.Errorf("tablet %d: read head: %w, after %w", g.cfg.Tablet, err, cause)

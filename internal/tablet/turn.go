@@ -289,7 +289,7 @@ func (g *Group) applyNormal(t *Turn, raw *pb.Entry) error {
 	m := &g.moment
 	*m = Moment{
 		Tx: &g.tx, Index: raw.GetIndex(), Time: h.time, Seed: e.seed, MaxValue: int(e.maxValue), Keys: &h.keys, Soonest: &g.clock.soonest,
-		Alone: g.Alone(),
+		Alone: g.Alone() && g.tx.err == nil, // what an entry before it has met stays, and with it nothing of this one comes to pass
 	}
 	if e.kind == entryDismiss {
 		return g.applyDismissal(&e)

@@ -90,6 +90,16 @@ func (w *windows) admit(o Origin, index uint64) (v verdict, first result, droppe
 	return fresh, result{}, dropped
 }
 
+// apart reports whether the result of a write lies under a key of its own.
+func (w *windows) apart(o Origin) bool {
+	for i := range w.origins {
+		if at := &w.origins[i]; at.node == o.Node && at.boot == o.Boot {
+			return slices.ContainsFunc(at.results, func(r result) bool { return r.number == o.Number && r.replies == nil })
+		}
+	}
+	return false
+}
+
 func (w *windows) dropBelow(o *origin, low uint64) (large []largeKey) {
 	o.results = slices.DeleteFunc(o.results, func(r result) bool {
 		if r.number >= low {
