@@ -164,7 +164,7 @@ func TestToNTableIII(t *testing.T) {
 		if err := c.Validate(); err != nil {
 			t.Fatal(err)
 		}
-		runs := each(t, 1, c.Run)
+		runs := each(t, 4, c.Run) // one alone strays further than the tolerance, now and then
 		res := c.Result(runs)
 		near(t, "hops", res.Hops.Mean, pub.Hops, 0.3)
 		near(t, "timeouts", res.Timeouts.Mean, pub.Timeouts, 0.6)
