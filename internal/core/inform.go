@@ -111,6 +111,10 @@ func (c *Core) StatusInfo() admin.Status {
 	if t.Unavailable > 0 {
 		out.Why = append(out.Why, plural(t.Unavailable, "tablet has", "tablets have")+" no leader")
 	}
+	if n := t.Total - leads - t.Unavailable; n > 0 {
+		// In the midst of a change of leader neither one counts the tablet, nor what is to be done to it.
+		out.Why = append(out.Why, plural(n, "tablet has", "tablets have")+" a new leader, which has not reported yet")
+	}
 	if t.UnderReplicated > 0 {
 		out.Why = append(out.Why, plural(t.UnderReplicated, "tablet lacks", "tablets lack")+" replicas")
 	}
