@@ -14,8 +14,8 @@ type revival struct {
 	members []ident.NodeID // who may vote, this node included
 	hold    time.Duration  // no ring is made before: those who are in doubt have until then to say that there is one
 	votes   []vote         // granted to this node
-	// began is when this node began to look for a ring, and searched is set once it has asked in vain
-	// those whom it knows and is connected to, and one of the others: it cannot wait for who may be gone.
+	// began is when this node began to look for a ring, and searched is set once it has asked in
+	// vain those whom it knows and is connected to, and one of the others: it cannot wait for who may be gone.
 	began    time.Duration
 	searched bool
 	// The node that this one has promised to leave the making to, and until when.
@@ -36,7 +36,8 @@ type vote struct {
 // all of them have lost the ring, as after a power cut, then the one with the smallest identifier among those
 // that are back makes it anew, once a majority of the members has promised it not to make one: a promise binds
 // for three intervals of stabilization. Nobody promises who has not looked for the ring first: two that start at the same
-// time would make one beside that of the others, where the one that asks remembers fewer members than there are. It returns ErrMember as Join does, and ErrTokens as Create does.
+// time would make one beside that of the others, where the one that asks remembers fewer members than there are. It returns
+// ErrMember as Join does, and ErrTokens as Create does.
 //
 // doubtful are members that this node believes to be dead. They have no vote, or the living could not make a ring
 // without them; but what a node remembers of its earlier life is old, so they are asked like the others, and while they

@@ -114,8 +114,8 @@ func (s *Store) openJournal(after uint64, secret uint32, replay func(uint64, []b
 	return j, err
 }
 
-// create makes the database and the directory of the journal, and says so durably. It is closed again: Pebble begins its first log in its oldest format,
-// in which damage cannot be told from a torn end, and every later one in the newest.
+// create makes the database and the directory of the journal, and says so durably. It is closed again: Pebble begins its first
+// log in its oldest format, in which damage cannot be told from a torn end, and every later one in the newest.
 func (s *Store) create() error {
 	if err := s.openPebble(true); err != nil {
 		return err

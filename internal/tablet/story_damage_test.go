@@ -26,6 +26,21 @@ func (n *node) harm(t *testing.T, key string) {
 	}
 }
 
+// becomingOne returns a world in which a tablet of two replicas, with two counters, is about to have one, and its leader, which
+// stays.
+func becomingOne(t *testing.T, seed uint64) (*world, *node) {
+	t.Helper()
+	w := grown(t, seed, 2, 2)
+	c := w.newClient(0)
+	c.expect("+OK\r\n", "SET", key("hurt"), "1000")
+	c.expect("+OK\r\n", "SET", key("b"), "1")
+	w.until("even", w.even)
+	n := w.leader()
+	w.targets = []int{n.at}
+	w.until("joint", func() bool { return n.group.Descriptor().Joint })
+	return w, n
+}
+
 func stored(key string) []byte { return record.AppendKey(nil, []byte(key), nil) }
 
 // An entry meets damage while another voter is there to mend it. The next one ends that, and a third one, of the same batch,
@@ -37,14 +52,7 @@ func TestDamageIsNotForgottenInABatch(t *testing.T) {
 		"a command": {kind: entryCommands, origin: Origin{Node: nodeID(99), Boot: 1, Number: 2, Low: 1}, maxValue: 1 << 20, commands: other},
 		"an expiry": {kind: entryExpire, commands: []request.Command{words(key("b"))}},
 	} {
-		w := grown(t, 1, 2, 2)
-		c := w.newClient(0)
-		c.expect("+OK\r\n", "SET", key("hurt"), "1000")
-		c.expect("+OK\r\n", "SET", key("b"), "1")
-		w.until("even", w.even)
-		n := w.leader()
-		w.targets = []int{n.at}
-		w.until("joint", func() bool { return n.group.Descriptor().Joint })
+		_, n := becomingOne(t, 1)
 		n.harm(t, key("hurt"))
 
 		g := n.group
@@ -82,14 +90,7 @@ func TestDamageIsNotForgottenInABatch(t *testing.T) {
 // says what it needs. It is the only voter by then, but who was one still has the record.
 func TestAStuckReplicaThatBecameTheOnlyVoterAsksForMending(t *testing.T) {
 	for seed := uint64(1); seed <= 10; seed++ {
-		w := grown(t, seed, 2, 2)
-		c := w.newClient(0)
-		c.expect("+OK\r\n", "SET", key("hurt"), "1000")
-		c.expect("+OK\r\n", "SET", key("b"), "1")
-		w.until("even", w.even)
-		n := w.leader()
-		w.targets = []int{n.at}
-		w.until("joint", func() bool { return n.group.Descriptor().Joint })
+		w, n := becomingOne(t, seed)
 		end := n.group.ending.Index
 		n.group.Write(n.mono(), Origin{Node: nodeID(99), Boot: 1, Number: 1, Low: 1}, []request.Command{words("INCR", key("hurt"))}, &told{})
 		n.harm(t, key("hurt"))
