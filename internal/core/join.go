@@ -45,6 +45,7 @@ func (c *Core) resume() error {
 	}
 	c.isNamed()
 	c.member.phase = phaseAdmitted
+	c.member.state(c, self.State) // called down since, the others may have forgotten that it was leaving
 	return c.enterRing(&self, false)
 }
 
@@ -216,8 +217,8 @@ func (c *Core) admitted(self *registry.Member) {
 		c.tell(Info, "admitted to the cluster", "cluster", c.Cluster(), "tokens", len(self.Tokens))
 	}
 	c.member.phase = phaseRing
-	if self.State == registry.Leaving {
-		c.member.phase = phaseLeaving
+	if c.member.leaves {
+		c.member.leave(c)
 	}
 }
 
@@ -259,8 +260,9 @@ func (m *membership) state(c *Core, s registry.State) {
 	}
 }
 
-// leave begins to hand over.
+// leave begins to hand over, at once or when the node is admitted.
 func (m *membership) leave(c *Core) {
+	m.leaves = true
 	if m.phase == phaseUp || m.phase == phaseRing {
 		m.phase = phaseLeaving
 		c.tell(Info, "leaving: what this node holds is handed over")
@@ -349,27 +351,30 @@ func (c *Core) Leave(done func(error)) {
 		done(errors.New("this node is in no cluster"))
 		return
 	}
-	if c.member.left != nil {
+	m := &c.member
+	if m.wishing || m.left != nil {
 		done(errors.New("this node is leaving already"))
 		return
 	}
-	if !slices.ContainsFunc(c.registry.Members(), func(m registry.Member) bool {
-		return m.ID != c.self && m.State == registry.Up && c.live(m.ID)
+	if !slices.ContainsFunc(c.registry.Members(), func(o registry.Member) bool {
+		return o.ID != c.self && o.State == registry.Up && c.live(o.ID)
 	}) {
 		done(errors.New("no other node is up that could take over what this one holds: add one first, or stop this node"))
 		return
 	}
-	c.member.left = done
+	m.wishing = true
 	c.Change(registry.Command{SetState: &registry.SetState{ID: c.self, State: registry.Leaving, Boot: c.cfg.Boot}}, func(err error) {
-		if err != nil {
-			c.member.left = nil
+		m.wishing = false
+		switch {
+		case m.phase == phaseGone:
+			done(nil)
+		case err != nil && !m.leaves:
 			done(err)
-			return
+		default:
+			m.left, m.stays = done, false // what was decided about an earlier wish does not count
+			m.leave(c)                    // not when the registry says so here: called down since, this node may never see that it did
+			c.askChanged()
 		}
-		if c.member.left != nil { // or it has been given up meanwhile
-			c.member.leave(c) // not when the registry says so here: called down since, this node may never see that it did
-		}
-		c.askChanged()
 	})
 }
 
@@ -432,7 +437,7 @@ func (c *Core) staysAfterAll(self *registry.Member) bool {
 		c.call(registry.Command{SetState: &registry.SetState{ID: c.self, State: registry.Up, Boot: c.cfg.Boot}}, func(error) { c.askChanged() })
 		return true
 	}
-	m.stays, m.phase = false, phaseRing
+	m.stays, m.leaves, m.phase = false, false, phaseRing
 	c.tell(Info, "this node stays: nobody is left who could take over what it holds")
 	if !slices.ContainsFunc(c.ring.State().Tokens, func(t ring.TokenState) bool { return t.Phase != ring.Outsider }) {
 		if err := c.enterRing(self, true); err != nil { // it had held nothing at some time, and gone

@@ -71,7 +71,7 @@ func TestLeaverThatHadGoneStays(t *testing.T) {
 	var left error
 	n.event(func() {
 		c := n.core
-		c.member.phase, c.member.stays = phaseLeaving, true
+		c.member.phase, c.member.leaves, c.member.stays = phaseLeaving, true, true
 		c.member.left = func(err error) { left = err }
 		c.ring.Leave(c.now.Mono)
 		c.takeRing()
@@ -82,4 +82,65 @@ func TestLeaverThatHadGoneStays(t *testing.T) {
 	if left == nil {
 		t.Error("who asked it to leave is told that it has")
 	}
+}
+
+// A node that has just been started again is asked to leave, and called down before the others have taken note that it is
+// back. Whoever asked was promised that it leaves, and must not wait for ever.
+func TestLeaveOfANodeThatHasJustStarted(t *testing.T) {
+	w := newRing(t, 843, 4)
+	n := w.nodes[3]
+	w.kill(n, nil)
+	w.until(5*time.Second, "called down", func() bool { return w.state(n) == registry.Down })
+	w.start(n)
+	n.core.member.callAt = w.now + 8*time.Second // it is slow to say that it is back
+	w.until(time.Second, "it sees the others", func() bool { return n.core.live(w.nodes[0].id) && n.core.live(w.nodes[1].id) })
+	left := errors.New("not yet")
+	n.event(func() { n.core.Leave(func(err error) { left = err }) })
+	w.until(5*time.Second, "it is leaving", func() bool { return w.state(n) == registry.Leaving })
+	w.run(100 * time.Millisecond)
+	w.split(n)
+	w.until(5*time.Second, "called down", func() bool { return w.state(n) == registry.Down })
+	if n.core.member.phase != phaseAdmitted {
+		t.Fatal("it is back already: this shows nothing")
+	}
+	w.heal()
+	w.until(time.Minute, "it has left", func() bool { return n.core == nil })
+	if left != nil {
+		t.Errorf("Leave ended with %v", left)
+	}
+	w.settled(time.Minute)
+}
+
+// A node that dies while it leaves, and is called down, leaves when it is started again.
+func TestLeaveSurvivesAStart(t *testing.T) {
+	w := newRing(t, 844, 4)
+	n := w.nodes[3]
+	n.event(func() { n.core.Leave(func(error) {}) })
+	w.until(5*time.Second, "it knows that it is leaving", func() bool { return n.core.member.phase == phaseLeaving && w.state(n) == registry.Leaving })
+	w.run(50 * time.Millisecond)
+	w.kill(n, func(unsynced int) int { return unsynced })
+	w.until(5*time.Second, "called down", func() bool { return w.state(n) == registry.Down })
+	w.start(n)
+	w.until(time.Minute, "it has left", func() bool { return n.core == nil })
+	if !errors.Is(n.ended, ErrLeft) {
+		t.Errorf("it ended with %v", n.ended)
+	}
+	w.settled(time.Minute)
+}
+
+// Who is asked to leave again while it gives up an earlier wish, for nobody was left, judges the new wish by who is there now.
+func TestLeaveAgainWhileItStays(t *testing.T) {
+	w := newRing(t, 845, 3)
+	n := w.nodes[1]
+	left := errors.New("not yet")
+	n.event(func() {
+		c := n.core
+		c.member.phase, c.member.leaves, c.member.stays = phaseLeaving, true, true
+		c.Leave(func(err error) { left = err })
+	})
+	w.until(time.Minute, "it has left", func() bool { return n.core == nil })
+	if left != nil {
+		t.Errorf("Leave ended with %v", left)
+	}
+	w.settled(time.Minute)
 }

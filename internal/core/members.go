@@ -52,6 +52,8 @@ type membership struct {
 	calling    bool          // a change of the registry is under way
 	callAt     time.Duration // not before
 	marking    map[ident.NodeID]bool
+	wishing    bool        // whether it may leave is being asked
+	leaves     bool        // it is to leave: the registry has said so, to this process or to an earlier one, whatever it says now
 	left       func(error) // told when leaving has ended
 	stays      bool        // it gives up leaving, for nobody else stays
 	started    time.Duration
@@ -215,12 +217,7 @@ func (c *Core) adoptRegistry(reg *registry.Registry) {
 		c.isNamed()
 		c.member.state(c, self.State)
 	} else if c.wasRemoved(reg) {
-		left := false
-		if old != nil {
-			self, known := old.Member(c.self)
-			left = known && self.State == registry.Leaving
-		}
-		c.removed(left || c.member.phase == phaseLeaving)
+		c.removed(c.member.leaves)
 	}
 }
 
