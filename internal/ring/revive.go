@@ -10,10 +10,11 @@ import (
 
 // revival is the state of the vote by which nodes that all stand outside agree on who makes the ring anew.
 type revival struct {
-	on      bool
-	members []ident.NodeID // who may vote, this node included
-	hold    time.Duration  // no ring is made before: those who are in doubt have until then to say that there is one
-	votes   []vote         // granted to this node
+	on       bool
+	members  []ident.NodeID // who may vote, this node included
+	doubtful int            // how many are in doubt, and may not
+	hold     time.Duration  // until then those who are in doubt have time to say that there is a ring
+	votes    []vote         // granted to this node
 	// began is when this node began to look for a ring, and searched is set once it has asked in
 	// vain those whom it knows and is connected to, and one of the others: it cannot wait for who may be gone.
 	began    time.Duration
@@ -40,8 +41,8 @@ type vote struct {
 // ErrMember as Join does, and ErrTokens as Create does.
 //
 // doubtful are members that this node believes to be dead. They have no vote, or the living could not make a ring
-// without them; but what a node remembers of its earlier life is old, so they are asked like the others, and while they
-// have not had the time of a promise to answer no ring is made.
+// without them; but what a node remembers of its earlier life is old, so they are asked like the others. While they
+// have not had the time of a promise to answer, a ring is made only by a majority of all, as where nobody is in doubt.
 //
 // Called again while it is Reviving, it takes other members: one that has left gives no vote.
 //
@@ -59,7 +60,7 @@ func (r *Ring) Revive(now time.Duration, members, doubtful []ident.NodeID) error
 	v.on, v.promised, v.until = true, promised, until
 	v.members = append(slices.Clone(r.contacts), r.self)
 	v.votes = slices.DeleteFunc(v.votes, func(old vote) bool { return !slices.Contains(v.members, old.from) })
-	if len(doubtful) > 0 {
+	if v.doubtful = len(doubtful); v.doubtful > 0 {
 		r.setContacts(slices.Concat(members, doubtful))
 		v.hold = now + r.promiseFor()
 	}
@@ -124,11 +125,15 @@ func (r *Ring) onOutside(from ident.NodeID, granted bool, sent time.Duration) bo
 // elect makes the ring if a majority has promised, and reports whether it did.
 func (r *Ring) elect() bool {
 	v := &r.revive
-	if !v.on || r.now < v.hold || r.inRing() || v.rivalUntil > r.now && v.rival.Compare(r.self) < 0 {
+	if !v.on || r.inRing() || v.rivalUntil > r.now && v.rival.Compare(r.self) < 0 {
 		return false
 	}
 	v.votes = slices.DeleteFunc(v.votes, func(old vote) bool { return old.until <= r.now })
-	if 2*(len(v.votes)+1) <= len(v.members) || !r.promise(r.self) {
+	of := len(v.members)
+	if r.now < v.hold {
+		of += v.doubtful
+	}
+	if 2*(len(v.votes)+1) <= of || !r.promise(r.self) {
 		return false
 	}
 	r.create()

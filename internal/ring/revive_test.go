@@ -153,6 +153,54 @@ func TestReviveGoesOnWithoutTheDead(t *testing.T) {
 	}
 }
 
+// Nor does a majority of all wait for those that are called down, where they are gone; where they are in a ring, it is found.
+func TestAMajorityDoesNotWaitForTheDead(t *testing.T) {
+	cfg := LAN()
+	cfg.Successors, cfg.MaxSuccessors = 2, 8
+	for seed := range uint64(20) {
+		for _, dead := range []bool{true, false} {
+			w := newWorld(t, cfg, seed)
+			all := []ident.NodeID{nodeID(1), nodeID(2), nodeID(3), nodeID(4), nodeID(5)}
+			w.rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+			back, down := all[:3], all[3:]
+			for _, id := range down {
+				if dead {
+					continue
+				}
+				if err := w.node(id, w.randomID(), w.randomID(), w.randomID()).Revive(w.now, down, nil); err != nil {
+					t.Fatal(err)
+				}
+				w.collect(id)
+			}
+			w.run(10 * time.Second)
+			w.log = nil
+			began := w.now
+			for _, id := range back {
+				r := w.node(id, w.randomID(), w.randomID(), w.randomID())
+				for _, other := range down {
+					r.NodeDown(w.now, other) // not connected, or not yet
+				}
+				if err := r.Revive(w.now, back, down); err != nil {
+					t.Fatal(err)
+				}
+				w.collect(id)
+			}
+			if dead {
+				w.until(cfg.StabilizeEvery, "a ring of those who are there", func() bool { return len(w.members()) > 0 })
+			}
+			w.until(20*time.Second, "one ring", func() bool { return len(w.members()) >= 3*len(back) && w.settled() })
+			for _, line := range w.log {
+				if !dead && strings.Contains(line, Created.String()) {
+					t.Fatalf("seed %d: another ring was made beside that of those who were called down: %s", seed, line)
+				}
+			}
+			if dead {
+				t.Logf("seed %d: %v", seed, w.now-began)
+			}
+		}
+	}
+}
+
 // A node that waits for another one's vote goes on without it when that one has left: it would wait for ever.
 func TestReviveGoesOnWithoutWhoHasLeft(t *testing.T) {
 	cfg := LAN()
