@@ -291,8 +291,9 @@ func (c *Core) targets(p *place) []ident.NodeID {
 }
 
 // systemTargets are the nodes that should hold the system group: five, or three, or as many as there are below
-// that. Those that hold it stay, but one that is called down only where no other could: there is little to copy, so no
-// grace is given, and without a majority of this group nobody can be called down, and nothing else is copied either.
+// that, as evenly over the zones as they can be. Those that hold it stay where that allows it, but one that is called down
+// only where no other could: there is little to copy, so no grace is given, and without a majority of this group nobody can be
+// called down, and nothing else is copied either.
 func (c *Core) systemTargets() []ident.NodeID {
 	var voters, others, down []ident.NodeID
 	for _, m := range c.registry.Members() {
@@ -312,15 +313,34 @@ func (c *Core) systemTargets() []ident.NodeID {
 	if i := slices.Index(voters, c.self); i > 0 {
 		voters[0], voters[i] = voters[i], voters[0]
 	}
-	all := slices.Concat(voters, others, down)
-	size := len(all)
+	size := len(voters) + len(others) + len(down)
 	switch {
 	case size >= 5:
 		size = 5
 	case size == 4:
 		size = 3
 	}
-	return all[:size]
+	targets := evenly(slices.Concat(voters, others), size, c.registry.Zone)
+	return append(targets, down[:size-len(targets)]...)
+}
+
+// evenly returns n of the nodes, or all where there are not as many: again and again the first one of a zone of which the
+// fewest were taken. With three zones no one holds a majority of five.
+func evenly(nodes []ident.NodeID, n int, zone placement.ZoneOf) []ident.NodeID {
+	taken := map[string]int{}
+	var out []ident.NodeID
+	for len(out) < n && len(nodes) > 0 {
+		best := 0
+		for i, id := range nodes {
+			if taken[zone(id)] < taken[zone(nodes[best])] {
+				best = i
+			}
+		}
+		taken[zone(nodes[best])]++
+		out = append(out, nodes[best])
+		nodes = slices.Delete(nodes, best, best+1)
+	}
+	return out
 }
 
 // takeRing takes what the ring wants done.

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quorddb/quord/internal/registry"
 	"github.com/quorddb/quord/internal/tablet"
 )
 
@@ -78,4 +79,47 @@ func TestTheSystemGroupGivesNoGrace(t *testing.T) {
 	if live, all := voters(); live != 4 || all != 5 {
 		t.Errorf("of four nodes, and one that may yet come back, %d of %d voters live", live, all)
 	}
+}
+
+// A zone that is lost takes no majority of the system group where there are three: else nobody could be called down, and
+// nothing be copied elsewhere, although every tablet has a majority.
+func TestALostZoneLeavesTheSystemGroup(t *testing.T) {
+	w := newWorld(t, 322)
+	first := w.found() // in no zone of the others, until it is started again
+	for _, zone := range []string{"a", "a", "a", "b", "b", "c", "c"} {
+		n := w.add()
+		n.zone = zone
+		w.start(n, first)
+		w.until(time.Minute, "it is up", func() bool { return n.core.Ready() == nil })
+	}
+	w.kill(first, nil)
+	first.zone = "a"
+	w.start(first)
+	w.settled(time.Minute)
+	d := w.leader(System).core.system.group.Descriptor()
+	w.run(10 * time.Second)
+	if now := w.leader(System).core.system.group.Descriptor(); now.Epoch != d.Epoch {
+		t.Errorf("settled, the system group changed from %s to %s", d, now)
+	}
+	var lost []*node
+	for _, n := range w.running() {
+		if n.zone == "a" {
+			lost = append(lost, n)
+		}
+	}
+	for _, n := range lost {
+		w.kill(n, nil)
+	}
+	w.until(10*time.Second, "those that were lost to be called down", func() bool {
+		for _, n := range lost {
+			if w.state(n) != registry.Down {
+				return false
+			}
+		}
+		return true
+	})
+	for tab := range uint32(worldTablets) {
+		w.must(w.nodes[5], "SET", key(tab), "value")
+	}
+	w.settled(2 * time.Minute)
 }

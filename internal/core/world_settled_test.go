@@ -126,7 +126,7 @@ func (w *world) unsettled() string {
 	placement.Sort(tokens)
 	replicas := nodes[0].core.registry.Settings().Replicas
 	for t := range uint32(worldTablets) {
-		want := placement.Targets(placement.Point(t, worldTablets), tokens, replicas, nil)
+		want := placement.Targets(placement.Point(t, worldTablets), tokens, replicas, nodes[0].core.registry.Zone)
 		l := w.leader(t)
 		if l == nil || l.id != want[0] {
 			return fmt.Sprintf("tablet %d is not led by its first target %s", t, want[0].Short())

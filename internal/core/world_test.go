@@ -63,6 +63,7 @@ type node struct {
 	store    disk
 	boot     uint64
 	addrs    registry.Addresses
+	zone     string
 	seeds    []*node
 	core     *Core // nil while no process runs
 	calls    map[*call]bool
@@ -136,7 +137,7 @@ func (n *node) move(offset int) {
 
 func (n *node) config() Config {
 	cfg := Config{
-		Key: n.key, Boot: n.boot, Addresses: n.addrs, Weight: 1, Tokens: placement.MinTokens, Store: n.store,
+		Key: n.key, Boot: n.boot, Addresses: n.addrs, Zone: n.zone, Weight: 1, Tokens: placement.MinTokens, Store: n.store,
 		Seed: n.w.rng.Uint64(), MaxValue: 1 << 20, RequestTimeout: 5 * time.Second, Ring: ring.Local(),
 		Settle: 500 * time.Millisecond, Floor: testFloor, Seeded: len(n.seeds) > 0,
 	}
