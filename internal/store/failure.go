@@ -99,14 +99,18 @@ func (l pebbleLogger) log(level slog.Level, msg, format string, args []any) {
 }
 
 // Fatalf must not return: Pebble cannot go on. In a call of ours it panics, for guard to catch. In a goroutine of
-// Pebble's own it ends that goroutine, so that the node can still say why it stops, and how; but while the store is being
-// opened it ends the process, for pebble.Open would wait for that goroutine for ever.
+// Pebble's own it ends that goroutine, so that the node can still say why it stops, and how; what of ours waits for that
+// goroutine waits for ever, as Open would if it did not hear of it.
 func (l pebbleLogger) Fatalf(format string, args ...any) {
 	err := fmt.Errorf(format, args...)
 	l.store.wedge()
 	_ = l.store.fail("pebble gave up", err)
-	if calledByStore() || !l.store.opened.Load() {
+	if calledByStore() {
 		panic(err)
+	}
+	select {
+	case l.store.stuck <- err:
+	default:
 	}
 	runtime.Goexit()
 }

@@ -42,14 +42,21 @@ func Open(cfg Config) (*Store, error) {
 	cfg.setDefaults()
 	s := &Store{
 		cfg: cfg, gate: newGate(), values: newValues(cfg.ValueCacheBytes),
-		groups: make(map[uint32]*group), wedged: make(chan struct{}), failed: make(chan struct{}),
+		groups: make(map[uint32]*group), wedged: make(chan struct{}), stuck: make(chan error, 1), failed: make(chan struct{}),
 		snapshots: make(map[*snapshot]struct{}),
 	}
 	s.bareFS = cfg.FS
 	s.cfg.FS = watchedFS{FS: cfg.FS, store: s}
 	s.layers.Store(&layers{new(layer)})
 	s.keeper.init()
-	if err := s.open(); err != nil {
+	ended := make(chan error, 1)
+	go func() { ended <- s.open() }()
+	var err error
+	select {
+	case err = <-ended:
+	case err = <-s.stuck: // open never ends
+	}
+	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", cfg.Dir, err)
 	}
 	s.opened.Store(true)

@@ -7,8 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -238,6 +240,41 @@ func TestFullAtTheFirstTable(t *testing.T) {
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// Pebble gives up when there is no room for the list of its tables, in a goroutine of its own, too. A start that meets that
+// says why and ends as any other that fails, not with a stack: whatever Pebble waits for, in a process of its own.
+func TestFullAtTheListOfTables(t *testing.T) {
+	const child, fails = "QUORD_TEST_DIR", "QUORD_TEST_WRITE"
+	if dir := os.Getenv(child); dir != "" {
+		var writes atomic.Int64
+		nth, _ := strconv.Atoi(os.Getenv(fails))
+		fs := errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && strings.Contains(op.Path, "MANIFEST") && writes.Add(1) >= int64(nth) {
+				return syscall.ENOSPC
+			}
+			return nil
+		}))
+		_, err := store.Open(store.Config{Dir: dir, FS: fs})
+		fmt.Println("opened:", err, writes.Load())
+		os.Exit(0)
+	}
+	dir := filepath.Join(t.TempDir(), "data")
+	whole := 0
+	for nth := 1; whole < 2; nth++ { // at the first start, and at the second one
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFullAtTheListOfTables$")
+		cmd.Env = append(os.Environ(), child+"="+dir, fmt.Sprintf("%s=%d", fails, nth))
+		said, err := cmd.CombinedOutput()
+		switch {
+		case err == nil && strings.Contains(string(said), "opened: <nil>"):
+			if whole++; nth == 1 {
+				t.Fatal("nothing was written: this shows nothing")
+			}
+			nth = 0
+		case err != nil || !strings.Contains(string(said), "no space left on device"):
+			t.Errorf("write %d: %v, %s", nth, err, said)
 		}
 	}
 }

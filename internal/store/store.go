@@ -37,6 +37,7 @@ type Store struct {
 	// wedged is closed, once, when Pebble panicked: it may hold its locks for good, so it must not be called to end.
 	wedged    chan struct{}
 	wedgeOnce sync.Once
+	stuck     chan error    // has room for one: why a goroutine of Pebble's ended, for which a call of ours may wait for ever
 	failed    chan struct{} // closed, once, when failure is set
 	// opened is set when Open succeeds; until then its errors say what failed.
 	opened atomic.Bool
