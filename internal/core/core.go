@@ -147,6 +147,9 @@ func New(cfg Config, now Now) (*Core, error) {
 		c.member.forgot = true
 		return c, nil
 	}
+	if cfg.Seeded && tablet.Damaged(err) {
+		return nil, fmt.Errorf("%w; nor can others be asked, for its store does not say that this node ever was a member: replace it by a new node", err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -385,6 +385,12 @@ func TestDamagedRegistry(t *testing.T) {
 	if _, err := New(n.config(), n.time()); err == nil || !strings.Contains(err.Error(), "no longer knows its cluster") {
 		t.Fatalf("without any registry: %v", err)
 	}
+	// Nor is anybody asked where it does not say whose store it is; that --join would help is not said where it was given.
+	n.seeds = w.nodes[:2]
+	w.write(n, &kv.Write{State: []kv.Op{{Kind: kv.Delete, Key: ownerKey}}})
+	if _, err := New(n.config(), n.time()); err == nil || !strings.Contains(err.Error(), "nor can others be asked") || strings.Contains(err.Error(), "--join") {
+		t.Fatalf("without an owner: %v", err)
+	}
 }
 
 // An entry of the log that cannot be read is not sent, and not lost either.

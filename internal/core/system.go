@@ -119,7 +119,7 @@ func loadRegistry(r kv.Reader) (*registry.Registry, error) {
 		return nil, cachedErr
 	}
 	if err = errors.Join(err, cachedErr); err != nil && own == nil && cached == nil {
-		return nil, fmt.Errorf("this node no longer knows its cluster: start it with --join and the address of another member, which it asks, or replace it by a new node: %w", err)
+		return nil, fmt.Errorf("this node no longer knows its cluster: %w", err)
 	}
 	if own == nil || cached != nil && cached.Revision() > own.Revision() {
 		return cached, nil
@@ -130,7 +130,10 @@ func loadRegistry(r kv.Reader) (*registry.Registry, error) {
 // ClusterOf returns the cluster that the node of this store belongs to, if it has learned of one.
 func ClusterOf(r kv.Reader) (ident.ClusterID, bool, error) {
 	reg, err := loadRegistry(r)
-	if err != nil || reg == nil {
+	switch {
+	case tablet.Damaged(err):
+		return ident.ClusterID{}, false, fmt.Errorf("%w; start it with --join and the address of another member, which it asks, or replace it by a new node", err)
+	case err != nil || reg == nil:
 		return ident.ClusterID{}, false, err
 	}
 	return reg.Cluster(), true, nil

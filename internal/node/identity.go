@@ -14,6 +14,7 @@ import (
 
 	"github.com/quorddb/quord/internal/core"
 	"github.com/quorddb/quord/internal/kv"
+	"github.com/quorddb/quord/internal/store"
 )
 
 const (
@@ -22,30 +23,41 @@ const (
 	pemType  = "PRIVATE KEY"
 )
 
-// loadKey reads the node's key, nil where there is none; fresh reports that the directory holds no store either.
+// loadKey reads the node's key, nil where there is none; fresh reports that the directory holds no store either. A key is
+// never made before the store: one without a store is that of a node which has lost all that it held.
 func loadKey(dir string) (key ed25519.PrivateKey, fresh bool, err error) {
 	path := filepath.Join(dir, keyFile)
+	_, missing := os.Stat(filepath.Join(dir, storeDir, store.FormatFile))
 	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		_, err := os.Stat(filepath.Join(dir, storeDir, "FORMAT"))
-		return nil, err != nil, nil
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, missing != nil, nil
+	case err != nil:
 		return nil, false, fmt.Errorf("read the node's key: %w", err)
 	}
+	if key, err = parseKey(b); err != nil {
+		return nil, false, fmt.Errorf("%s is no key: %w: put the right one back, or give an empty directory to join as a new node", path, err)
+	}
+	if errors.Is(missing, fs.ErrNotExist) {
+		return nil, false, fmt.Errorf("%s holds %s but no store: what the node held is not there; put the directory %s back, or give an empty one to join as a new node", dir, keyFile, storeDir)
+	}
+	return key, false, nil
+}
+
+func parseKey(b []byte) (ed25519.PrivateKey, error) {
 	block, _ := pem.Decode(b)
 	if block == nil || block.Type != pemType {
-		return nil, false, fmt.Errorf("%s is no key: want a PEM block %q", path, pemType)
+		return nil, fmt.Errorf("want a PEM block %q", pemType)
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return nil, false, fmt.Errorf("read %s: %w", path, err)
+		return nil, err
 	}
 	key, ok := parsed.(ed25519.PrivateKey)
 	if !ok {
-		return nil, false, fmt.Errorf("%s holds a %T: want an Ed25519 private key", path, parsed)
+		return nil, fmt.Errorf("it holds a %T, want an Ed25519 private key", parsed)
 	}
-	return key, false, nil
+	return key, nil
 }
 
 // firstKey makes the key of a node that never had one. A store that was never used is what a first start leaves that ended,

@@ -451,7 +451,7 @@ func TestLostOrDamagedKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, bad := range []struct{ content, want string }{
-		{"", "is no key"}, {"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "read " + path},
+		{"", "want a PEM block"}, {"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", path + " is no key"},
 	} {
 		if err := os.WriteFile(path, []byte(bad.content), 0o600); err != nil {
 			t.Fatal(err)
@@ -474,6 +474,19 @@ func TestLostOrDamagedKey(t *testing.T) {
 		t.Errorf("with another key: %v", err)
 	}
 	if err := os.WriteFile(path, pem, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// As where a file system was not mounted: an empty cluster under the old name would be taken for the one that there was.
+	held, away := filepath.Join(m.dir, storeDir), filepath.Join(m.dir, "away")
+	if err := os.Rename(held, away); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{nil, {"--init"}, {"--join", "127.0.0.1:1"}} {
+		if _, err := m.open(context.Background(), args...); err == nil || !strings.Contains(err.Error(), "but no store") {
+			t.Errorf("without its store, %v: %v", args, err)
+		}
+	}
+	if err := os.Rename(away, held); err != nil {
 		t.Fatal(err)
 	}
 	m.start()

@@ -25,10 +25,12 @@ var ErrNewerFormat = errors.New("the directory is of a newer format")
 // ErrNotAStore is wrapped by Open's error about a directory that holds something else.
 var ErrNotAStore = errors.New("the directory holds files, but no store")
 
+// FormatFile is a file that is there once a directory holds a store.
+const FormatFile = "FORMAT"
+
 const (
 	format       = 1
 	formatMagic  = "quord-store "
-	formatFile   = "FORMAT"
 	newMark      = "FORMAT.new"
 	lockFile     = "LOCK"
 	lostAndFound = "lost+found"
@@ -209,12 +211,12 @@ func checkFormat(fs vfs.FS, dir string) (isNew bool, err error) {
 	other := ""
 	for _, name := range names {
 		has[name] = true
-		if name != lockFile && name != lostAndFound && name != newMark && name != formatFile {
+		if name != lockFile && name != lostAndFound && name != newMark && name != FormatFile {
 			other = name
 		}
 	}
-	if has[formatFile] {
-		return false, readFormat(fs, fs.PathJoin(dir, formatFile))
+	if has[FormatFile] {
+		return false, readFormat(fs, fs.PathJoin(dir, FormatFile))
 	}
 	if has[newMark] {
 		// Setting it up was cut short, so nothing was ever stored. The mark itself may be half written.
@@ -223,7 +225,7 @@ func checkFormat(fs vfs.FS, dir string) (isNew bool, err error) {
 		}
 	} else if other != "" {
 		return false, fmt.Errorf("%w (it has %s, but no %s): give an empty directory, or the right one",
-			ErrNotAStore, other, formatFile)
+			ErrNotAStore, other, FormatFile)
 	}
 	return true, writeFormat(fs, dir)
 }
@@ -278,7 +280,7 @@ func writeFormat(fs vfs.FS, dir string) error {
 
 // markReady says, durably, that there is a database, and that one must be there from now on.
 func markReady(fs vfs.FS, dir string) error {
-	if err := fs.Rename(fs.PathJoin(dir, newMark), fs.PathJoin(dir, formatFile)); err != nil {
+	if err := fs.Rename(fs.PathJoin(dir, newMark), fs.PathJoin(dir, FormatFile)); err != nil {
 		return err
 	}
 	return journal.SyncDir(fs, dir)
@@ -291,7 +293,7 @@ func explainOpen(err error) error {
 		return nil
 	case errors.Is(err, pebble.ErrDBDoesNotExist):
 		return fmt.Errorf("%w: the database is gone, though %s says that there was one: %w",
-			kv.ErrCorrupt, formatFile, err)
+			kv.ErrCorrupt, FormatFile, err)
 	case pebble.IsCorruptionError(err):
 		return fmt.Errorf("%w: %w", kv.ErrCorrupt, err)
 	case strings.Contains(err.Error(), "unknown format major version"): // Pebble has no value for this error
