@@ -45,7 +45,6 @@ func (c *Core) resume() error {
 	}
 	c.isNamed()
 	c.member.phase = phaseAdmitted
-	c.member.state(c, self.State) // called down since, the others may have forgotten that it was leaving
 	return c.enterRing(&self, false)
 }
 
@@ -217,7 +216,7 @@ func (c *Core) admitted(self *registry.Member) {
 		c.tell(Info, "admitted to the cluster", "cluster", c.Cluster(), "tokens", len(self.Tokens))
 	}
 	c.member.phase = phaseRing
-	if c.member.leaves {
+	if c.memory.leaves {
 		c.member.leave(c)
 	}
 }
@@ -262,7 +261,7 @@ func (m *membership) state(c *Core, s registry.State) {
 
 // leave begins to hand over, at once or when the node is admitted.
 func (m *membership) leave(c *Core) {
-	m.leaves = true
+	c.toLeave(true)
 	if m.phase == phaseUp || m.phase == phaseRing {
 		m.phase = phaseLeaving
 		c.tell(Info, "leaving: what this node holds is handed over")
@@ -356,10 +355,15 @@ func (c *Core) Leave(done func(error)) {
 		done(errors.New("this node is leaving already"))
 		return
 	}
-	if !slices.ContainsFunc(c.registry.Members(), func(o registry.Member) bool {
-		return o.ID != c.self && o.State == registry.Up && c.live(o.ID)
-	}) {
+	others := slices.DeleteFunc(slices.Clone(c.registry.Members()), func(o registry.Member) bool {
+		return o.ID == c.self || o.State != registry.Up
+	})
+	switch {
+	case len(others) == 0:
 		done(errors.New("no other node is up that could take over what this one holds: add one first, or stop this node"))
+		return
+	case !slices.ContainsFunc(others, func(o registry.Member) bool { return c.live(o.ID) }):
+		done(errors.New("no other node that is up is connected to this one, which may have just started: try again in a moment, or stop this node"))
 		return
 	}
 	m.wishing = true
@@ -368,7 +372,7 @@ func (c *Core) Leave(done func(error)) {
 		switch {
 		case m.phase == phaseGone:
 			done(nil)
-		case err != nil && !m.leaves:
+		case err != nil && !c.memory.leaves:
 			done(err)
 		default:
 			m.left, m.stays = done, false // what was decided about an earlier wish does not count
@@ -437,7 +441,8 @@ func (c *Core) staysAfterAll(self *registry.Member) bool {
 		c.call(registry.Command{SetState: &registry.SetState{ID: c.self, State: registry.Up, Boot: c.cfg.Boot}}, func(error) { c.askChanged() })
 		return true
 	}
-	m.stays, m.leaves, m.phase = false, false, phaseRing
+	m.stays, m.phase = false, phaseRing
+	c.toLeave(false)
 	c.tell(Info, "this node stays: nobody is left who could take over what it holds")
 	if !slices.ContainsFunc(c.ring.State().Tokens, func(t ring.TokenState) bool { return t.Phase != ring.Outsider }) {
 		if err := c.enterRing(self, true); err != nil { // it had held nothing at some time, and gone

@@ -2,6 +2,7 @@ package core
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,7 +72,8 @@ func TestLeaverThatHadGoneStays(t *testing.T) {
 	var left error
 	n.event(func() {
 		c := n.core
-		c.member.phase, c.member.leaves, c.member.stays = phaseLeaving, true, true
+		c.member.phase, c.member.stays = phaseLeaving, true
+		c.toLeave(true)
 		c.member.left = func(err error) { left = err }
 		c.ring.Leave(c.now.Mono)
 		c.takeRing()
@@ -82,6 +84,9 @@ func TestLeaverThatHadGoneStays(t *testing.T) {
 	if left == nil {
 		t.Error("who asked it to leave is told that it has")
 	}
+	w.kill(n, nil)
+	w.start(n) // and it does not leave after all
+	w.settled(time.Minute)
 }
 
 // A node that has just been started again is asked to leave, and called down before the others have taken note that it is
@@ -93,6 +98,11 @@ func TestLeaveOfANodeThatHasJustStarted(t *testing.T) {
 	w.until(5*time.Second, "called down", func() bool { return w.state(n) == registry.Down })
 	w.start(n)
 	n.core.member.callAt = w.now + 8*time.Second // it is slow to say that it is back
+	n.core.Leave(func(err error) {
+		if err == nil || !strings.Contains(err.Error(), "try again") {
+			t.Errorf("before it is connected: %v", err)
+		}
+	})
 	w.until(time.Second, "it sees the others", func() bool { return n.core.live(w.nodes[0].id) && n.core.live(w.nodes[1].id) })
 	left := errors.New("not yet")
 	n.event(func() { n.core.Leave(func(err error) { left = err }) })
@@ -111,15 +121,20 @@ func TestLeaveOfANodeThatHasJustStarted(t *testing.T) {
 	w.settled(time.Minute)
 }
 
-// A node that dies while it leaves, and is called down, leaves when it is started again.
+// A node that loses power as soon as it leaves, and is called down, leaves when it is started again, also at the second time.
 func TestLeaveSurvivesAStart(t *testing.T) {
 	w := newRing(t, 844, 4)
 	n := w.nodes[3]
 	n.event(func() { n.core.Leave(func(error) {}) })
-	w.until(5*time.Second, "it knows that it is leaving", func() bool { return n.core.member.phase == phaseLeaving && w.state(n) == registry.Leaving })
-	w.run(50 * time.Millisecond)
-	w.kill(n, func(unsynced int) int { return unsynced })
+	w.until(5*time.Second, "it knows that it is leaving", func() bool { return n.core.member.phase == phaseLeaving })
+	w.kill(n, nil)
 	w.until(5*time.Second, "called down", func() bool { return w.state(n) == registry.Down })
+	w.start(n)
+	w.until(5*time.Second, "it sees that it was called down", func() bool {
+		m, _ := n.core.registry.Member(n.id)
+		return m.State == registry.Down
+	})
+	w.kill(n, nil) // again, before it has said anything
 	w.start(n)
 	w.until(time.Minute, "it has left", func() bool { return n.core == nil })
 	if !errors.Is(n.ended, ErrLeft) {
@@ -135,7 +150,8 @@ func TestLeaveAgainWhileItStays(t *testing.T) {
 	left := errors.New("not yet")
 	n.event(func() {
 		c := n.core
-		c.member.phase, c.member.leaves, c.member.stays = phaseLeaving, true, true
+		c.member.phase, c.member.stays = phaseLeaving, true
+		c.toLeave(true)
 		c.Leave(func(err error) { left = err })
 	})
 	w.until(time.Minute, "it has left", func() bool { return n.core == nil })

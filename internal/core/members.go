@@ -53,7 +53,6 @@ type membership struct {
 	callAt     time.Duration // not before
 	marking    map[ident.NodeID]bool
 	wishing    bool        // whether it may leave is being asked
-	leaves     bool        // it is to leave: the registry has said so, to this process or to an earlier one, whatever it says now
 	left       func(error) // told when leaving has ended
 	stays      bool        // it gives up leaving, for nobody else stays
 	started    time.Duration
@@ -217,7 +216,7 @@ func (c *Core) adoptRegistry(reg *registry.Registry) {
 		c.isNamed()
 		c.member.state(c, self.State)
 	} else if c.wasRemoved(reg) {
-		c.removed(c.member.leaves)
+		c.removed(c.memory.leaves)
 	}
 }
 

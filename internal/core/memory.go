@@ -49,6 +49,8 @@ func (c *Core) ownership() *kv.Write {
 
 var admittedKey = []byte("nadmitted") // there once the registry has named this node
 
+var leavesKey = []byte("nleaves") // there from when this node is to leave, until it has given that up
+
 const knownPrefix = "np" // "np" node (16): boot, sequence (8 bytes each): what the node told last
 
 // memory is how far the disks are known to be written.
@@ -58,6 +60,7 @@ type memory struct {
 	durable  uint64 // of those that are known to be on disk
 	known    map[ident.NodeID]claim
 	admitted bool // the registry has named this node at some time
+	leaves   bool // this node is to leave: the registry has said so at some time, whatever it says now
 }
 
 type claim struct{ boot, sequence uint64 }
@@ -79,6 +82,11 @@ func (m *memory) load(r kv.Reader) error {
 		m.admitted = true
 	} else if !errors.Is(err, kv.ErrNotFound) {
 		return fmt.Errorf("read whether the node was admitted: %w", err)
+	}
+	if _, err := r.Get(leavesKey); err == nil {
+		m.leaves = true
+	} else if !errors.Is(err, kv.ErrNotFound) {
+		return fmt.Errorf("read whether the node is to leave: %w", err)
 	}
 	lower := []byte(knownPrefix)
 	upper := []byte{lower[0], lower[1] + 1}
@@ -110,6 +118,20 @@ func (c *Core) isNamed() {
 		c.memory.admitted = true
 		c.turn.extra.State = append(c.turn.extra.State, kv.Op{Kind: kv.Set, Key: admittedKey, Value: []byte{1}})
 	}
+}
+
+// toLeave remembers that this node is to leave, or that it has given that up. A registry that calls it down says neither.
+func (c *Core) toLeave(leaves bool) {
+	if c.memory.leaves == leaves {
+		return
+	}
+	c.memory.leaves = leaves
+	op := kv.Op{Kind: kv.Set, Key: leavesKey, Value: []byte{1}}
+	if !leaves {
+		op = kv.Op{Kind: kv.Delete, Key: leavesKey}
+	}
+	c.turn.extra.State = append(c.turn.extra.State, op)
+	c.turn.sync = true
 }
 
 // wasRemoved reports whether a registry says, or shows by its silence, that this node was removed.
