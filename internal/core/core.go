@@ -170,7 +170,7 @@ func New(cfg Config, now Now) (*Core, error) {
 	if err := c.openGroups(); err != nil {
 		return nil, err
 	}
-	return c, c.resume()
+	return c, c.resume(false)
 }
 
 // unfold makes the places once it is known how many tablets there are.

@@ -35,8 +35,8 @@ func (cfg *Config) Joiner() registry.Joiner {
 	}
 }
 
-// resume begins the life of a node that is a member already.
-func (c *Core) resume() error {
+// resume begins the life of a node that is a member already. told says that it has just been told so by another one.
+func (c *Core) resume(told bool) error {
 	c.member.started = c.now.Mono
 	self, ok := c.registry.Member(c.self)
 	if !ok {
@@ -45,11 +45,12 @@ func (c *Core) resume() error {
 	}
 	c.isNamed()
 	c.member.phase = phaseAdmitted
-	return c.enterRing(&self, false)
+	return c.enterRing(&self, told)
 }
 
 // enterRing makes the ring of a member, and lets it go into that of the others, or make it anew with them. goesOn says that
-// there was one with others a moment ago.
+// there may well be one: that there was a moment ago, or that others go on and the registry was told by one of them, who may
+// have an old one.
 func (c *Core) enterRing(self *registry.Member, goesOn bool) error {
 	if err := c.makeRing(self); err != nil {
 		return err
@@ -57,7 +58,7 @@ func (c *Core) enterRing(self *registry.Member, goesOn bool) error {
 	if goesOn {
 		c.ring.Abstain(c.now.Mono)
 	}
-	if len(c.registry.Members()) == 1 {
+	if len(c.registry.Members()) == 1 && !goesOn {
 		if err := c.ring.Create(c.now.Mono); err != nil {
 			return fmt.Errorf("make the ring: %w", err)
 		}
@@ -337,7 +338,7 @@ func (c *Core) recall() {
 	c.member.forgot = false
 	err := c.openGroups()
 	if err == nil {
-		err = c.resume()
+		err = c.resume(true)
 	}
 	if err != nil {
 		c.fail(err)
@@ -427,9 +428,8 @@ func removedFrom(cluster ident.ClusterID) error {
 // staysAfterAll gives up leaving where nobody is left who could take anything over: all members leave at a time, or have been
 // down for too long. The first of those that leave and hold something stays. It reports whether this node does.
 func (c *Core) staysAfterAll(self *registry.Member) bool {
-	m := &c.member
+	m, members := &c.member, c.registry.Members()
 	if !m.stays && c.Holds() > 0 {
-		members := c.registry.Members()
 		counts := func(o registry.Member) bool { return c.counts(&o) }
 		first := slices.IndexFunc(members, func(o registry.Member) bool { return o.State == registry.Leaving })
 		m.stays = first >= 0 && members[first].ID == c.self && !slices.ContainsFunc(members, counts)
@@ -445,7 +445,7 @@ func (c *Core) staysAfterAll(self *registry.Member) bool {
 	c.toLeave(false)
 	c.tell(Info, "this node stays: nobody is left who could take over what it holds")
 	if !slices.ContainsFunc(c.ring.State().Tokens, func(t ring.TokenState) bool { return t.Phase != ring.Outsider }) {
-		if err := c.enterRing(self, true); err != nil { // it had held nothing at some time, and gone
+		if err := c.enterRing(self, len(members) > 1); err != nil { // it had held nothing at some time, and gone
 			c.fail(err)
 		}
 	}

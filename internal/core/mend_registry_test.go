@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/quorddb/quord/internal/ring"
 )
 
 // A node without any registry that can be read asks others for it, and is what it was. One of another cluster is none.
@@ -72,6 +74,43 @@ func TestDamagedRegistryIsAskedFor(t *testing.T) {
 	for tab := range uint32(worldTablets) {
 		if got := w.must(n, "GET", key(tab)); got != "$5\r\nvalue\r\n" {
 			t.Fatalf("tablet %d: %q", tab, got)
+		}
+	}
+}
+
+// Who is told an old registry, by which it is alone, makes no ring of its own: the others are in one, and connect in a moment.
+func TestAToldRegistryMakesNoRing(t *testing.T) {
+	w := newWorld(t, 11)
+	n := w.found()
+	old := w.add() // it learns of the cluster, and is stopped before it is admitted
+	w.start(old, n)
+	w.until(time.Second, "it knows the cluster", func() bool { return old.core.registry != nil })
+	w.kill(old, func(unsynced int) int { return unsynced })
+	for range 2 {
+		w.start(w.add(), n)
+	}
+	w.settled(time.Minute)
+	w.kill(n, nil)
+	n.flip(t, registryKey, 200)
+	n.flip(t, cachedKey, 200)
+	w.start(old)
+	for _, o := range w.nodes[2:] {
+		w.sever(n, o)
+		w.sever(old, o)
+	}
+	w.run(silence)
+	n.told = nil
+	w.start(n, old)
+	w.until(time.Second, "it was told", func() bool { return n.core.registry != nil })
+	if members := len(n.core.registry.Members()); members != 1 {
+		t.Fatalf("it was told of %d members: this shows nothing", members)
+	}
+	w.run(time.Second)
+	w.heal()
+	w.settled(time.Minute)
+	for _, e := range n.told {
+		if strings.Contains(e.Text, ring.Created.String()) {
+			t.Fatalf("it made a ring beside that of the others: %s", e.Text)
 		}
 	}
 }

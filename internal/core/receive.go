@@ -49,10 +49,15 @@ func (c *Core) Receive(from ident.NodeID, frame []byte) error {
 }
 
 // stranger hears a node that is no member, and takes itself for one or wants to be one: it is told how things stand, so
-// that one that was removed so long ago that nobody remembers learns it, and ends.
+// that one that was removed so long ago that nobody remembers learns it, and ends. Or it is this node that has been away for
+// so long that it knows none of the members.
 func (c *Core) stranger(from ident.NodeID, p *wire.Pulse) {
-	if c.registry != nil && p.Revision < c.registry.Revision() {
+	switch {
+	case c.registry == nil:
+	case p.Revision < c.registry.Revision():
 		c.tellRegistry(from)
+	case p.Revision > c.registry.Revision() && !c.accompanied():
+		c.askNewer(from)
 	}
 }
 
