@@ -40,7 +40,7 @@
 //	LOCK        held while a process uses the directory
 //	FORMAT      "quord-store 1\n": the format of everything else. There once Open has succeeded for the first time;
 //	            from then on a missing database is an error
-//	BALLAST     room that is given up when the disk is full; see room.go
+//	BALLAST     room that is given up when the disk is full; see room.go. BALLAST.new while it is being set aside
 //	FORMAT.new  the same, while the directory is being set up
 //	journal/    the journal: package journal
 //	...         Pebble's files

@@ -12,8 +12,11 @@ import (
 )
 
 // ballastFile takes room that is given up when the disk is full, so that what Pebble was writing just then still fits,
-// and a node has something to come up with.
-const ballastFile = "BALLAST"
+// and a node has something to come up with. It has its name once it takes room.
+const (
+	ballastFile = "BALLAST"
+	newBallast  = "BALLAST.new"
+)
 
 // ballast is whether there is such a file, and how often one was given up.
 type ballast struct {
@@ -47,12 +50,16 @@ func (s *Store) KeepBallast(bytes int64) error {
 	if s.ballast.kept {
 		return nil
 	}
-	name := s.bareFS.PathJoin(s.cfg.Dir, ballastFile)
+	name := s.bareFS.PathJoin(s.cfg.Dir, newBallast)
 	f, err := s.bareFS.Create(name, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return fmt.Errorf("store: set room aside: %w", err)
 	}
-	if err := errors.Join(f.Preallocate(0, bytes), f.Close()); err != nil {
+	err = errors.Join(f.Preallocate(0, bytes), f.Close())
+	if err == nil {
+		err = s.bareFS.Rename(name, s.bareFS.PathJoin(s.cfg.Dir, ballastFile))
+	}
+	if err != nil {
 		return errors.Join(fmt.Errorf("store: set room aside: %w", err), s.bareFS.Remove(name))
 	}
 	s.ballast.kept = true
@@ -78,9 +85,13 @@ func (s *Store) makeRoom(before uint64) bool {
 	return err == nil
 }
 
-// findBallast notices the ballast that an earlier process left.
+// findBallast notices the ballast that an earlier process left, and removes one that it did not finish.
 func (s *Store) findBallast() error {
-	_, err := s.bareFS.Stat(s.bareFS.PathJoin(s.cfg.Dir, ballastFile))
+	err := s.bareFS.Remove(s.bareFS.PathJoin(s.cfg.Dir, newBallast))
+	if err != nil && !errors.Is(err, iofs.ErrNotExist) {
+		return err
+	}
+	_, err = s.bareFS.Stat(s.bareFS.PathJoin(s.cfg.Dir, ballastFile))
 	if err != nil && !errors.Is(err, iofs.ErrNotExist) {
 		return err
 	}

@@ -2,7 +2,10 @@ package store_test
 
 import (
 	"errors"
+	"math/rand/v2"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -93,5 +96,59 @@ func TestFullDisk(t *testing.T) {
 		if _, err := s.Get([]byte(key)); err != nil {
 			t.Errorf("%q: %v", key, err)
 		}
+	}
+}
+
+// dyingDisk keeps what a process leaves that ends while it sets room aside, and counts how often room was.
+type dyingDisk struct {
+	*vfs.MemFS
+	left *vfs.MemFS
+	set  int
+}
+
+func (d *dyingDisk) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := d.MemFS.Create(name, c)
+	if strings.HasPrefix(filepath.Base(name), "BALLAST") {
+		f = ballastOf{f, d}
+	}
+	return f, err
+}
+
+type ballastOf struct {
+	vfs.File
+	disk *dyingDisk
+}
+
+func (f ballastOf) Preallocate(int64, int64) error {
+	f.disk.left = f.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
+	f.disk.set++
+	return nil
+}
+
+// A ballast whose room was not set aside when the process ended is none: the next process makes one.
+func TestBallastIsWholeOrNone(t *testing.T) {
+	keep := func(disk *dyingDisk) {
+		t.Helper()
+		s, err := store.Open(store.Config{Dir: "data", FS: disk})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(s.KeepBallast(1<<20), s.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := &dyingDisk{MemFS: vfs.NewCrashableMem()}
+	keep(first)
+	second := &dyingDisk{MemFS: first.left}
+	keep(second)
+	if first.set != 1 || second.set != 1 {
+		t.Fatalf("room was set aside %d times, and %d times after that was cut short", first.set, second.set)
+	}
+	third := &dyingDisk{MemFS: second.MemFS}
+	if keep(third); third.set != 0 {
+		t.Fatal("room was set aside beside that of an earlier process")
+	}
+	if names, err := third.List("data"); err != nil || slices.Contains(names, "BALLAST.new") {
+		t.Fatalf("%q, %v", names, err)
 	}
 }

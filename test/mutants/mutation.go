@@ -46,7 +46,7 @@ func readMutation(path string) (*mutation, error) {
 				return nil, fmt.Errorf("%s: the seed %q is no number", path, seed)
 			}
 		default:
-			m.why += l
+			m.why = strings.TrimSpace(m.why + " " + l)
 		}
 	}
 	for _, part := range strings.Split(rest, "\n--- ") {
