@@ -22,6 +22,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"word"}, exitUsage, "unknown verb"},
 		{[]string{"version", "x"}, exitUsage, "not a flag"},
 		{[]string{"world", "--faults", "meteor"}, exitUsage, "there is no fault"},
+		{[]string{"world", "--faults", "kill,outage"}, exitUsage, "want --zones 2 or more"},
 		{[]string{"world", "--nodes", "0"}, exitUsage, "--nodes: want 1 to 100"},
 		{[]string{"world", "--minutes", "0.05", "--nodes", "3", "--json"}, exitDone, `"violations":[]`},
 		{[]string{"version", "--x"}, exitUsage, "unknown flag"},

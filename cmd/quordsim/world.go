@@ -60,6 +60,7 @@ func (a *app) world() *cobra.Command {
 	f.StringVar(&v.faults, "faults", "swarm", "swarm, all, none, or kinds with commas between them")
 	f.IntVar(&v.opts.Replicas, "replicas", 3, "replicas of each tablet")
 	f.IntVar(&v.opts.Tablets, "tablets", 16, "tablets, a power of two")
+	f.IntVar(&v.opts.Zones, "zones", 0, "zones that the machines are spread over, 0 for none")
 	f.DurationVar(&v.opts.ReplaceAfter, "replace-after", 20*time.Second, "grace before a silent node's share is copied elsewhere")
 	f.IntVar(&v.opts.Clients, "clients", 8, "clients")
 	f.DurationVar(&v.opts.Think, "think", 100*time.Millisecond, "how long a client pauses between two commands, on the average")
@@ -77,7 +78,7 @@ func (a *app) world() *cobra.Command {
 // said returns the flags that were given and that make a run what it is, beside its seed.
 func said(cmd *cobra.Command) string {
 	var b strings.Builder
-	for _, name := range []string{"nodes", "minutes", "faults", "replicas", "tablets", "replace-after", "clients", "think"} {
+	for _, name := range []string{"nodes", "minutes", "faults", "replicas", "tablets", "zones", "replace-after", "clients", "think"} {
 		if f := cmd.Flags().Lookup(name); f.Changed {
 			fmt.Fprintf(&b, " --%s %s", name, f.Value)
 		}
@@ -100,6 +101,9 @@ func (v *worldVerb) check() (err error) {
 	if v.opts.Mix, err = sim.ParseMix(v.faults); err != nil {
 		return usagef("--faults: %w", err)
 	}
+	if v.opts.Mix.Zoned && v.opts.Zones < 2 {
+		return usagef("--faults %s: for these there must be zones: want --zones 2 or more", v.faults)
+	}
 	v.opts.Length = time.Duration(v.minutes * float64(time.Minute))
 	for _, c := range []struct {
 		flag string
@@ -111,6 +115,7 @@ func (v *worldVerb) check() (err error) {
 		{"minutes", v.opts.Length < time.Second || v.opts.Length > 1000*time.Hour, "a second to a thousand hours"},
 		{"replicas", v.opts.Replicas < 1 || v.opts.Replicas > 7, "1 to 7"},
 		{"tablets", v.opts.Tablets < 1 || v.opts.Tablets > 16384 || v.opts.Tablets&(v.opts.Tablets-1) != 0, "a power of two up to 16384"},
+		{"zones", v.opts.Zones < 0 || v.opts.Zones > 100, "0 to 100"},
 		{"replace-after", v.opts.ReplaceAfter < time.Second, "at least 1s"},
 		{"clients", v.opts.Clients < 1 || v.opts.Clients > 1000, "1 to 1000"},
 		{"think", v.opts.Think < time.Millisecond, "at least 1ms"},

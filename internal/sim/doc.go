@@ -12,7 +12,7 @@
 // The parts, a file each: world and agenda (what happens when), machine (a computer: clocks, disk, power), process (a
 // node that runs there: turns, the wait for the disk), network (connections, frames, cuts), session (requests), load
 // (clients), history (what they saw, and its judge), plan (which faults, when), faults (what each does), membership
-// (those that change who is there), watch (judges after every turn), settle (judges when all is quiet), run (all of it,
+// (those that change who is there), zones (those that befall a whole zone), watch (judges after every turn), settle (judges when all is quiet), run (all of it,
 // for one seed), churn (nodes that come and go all the time), majority (how often that leaves a tablet without one), shrink
 // (less of a run, for a failure), chronicle (the account for people), story (directed cases).
 //

@@ -26,6 +26,7 @@ type Machine struct {
 	w      *World
 	index  int
 	dir    directory
+	zone   string // "" where there are none
 	addrs  registry.Addresses
 	clocks clocks
 	// seeds are the machines that a process here asks for its cluster while it is no member.
@@ -88,10 +89,15 @@ func (w *World) Add() *Machine {
 	m.addrs = registry.Addresses{
 		RESP: fmt.Sprintf("10.0.0.%d:6379", m.index+1), Peer: fmt.Sprintf("10.0.0.%d:16379", m.index+1),
 	}
+	if w.cfg.Zones > 0 {
+		m.zone = zoneName(m.index % w.cfg.Zones)
+	}
 	m.wipe()
 	w.machines = append(w.machines, m)
 	return m
 }
+
+func zoneName(i int) string { return "z" + itoa(i) }
 
 // wipe gives the machine an empty directory: what runs there next is another node.
 func (m *Machine) wipe() {
@@ -122,7 +128,7 @@ func (w *World) Found() *Machine {
 	first := cfg.Joiner()
 	var none registry.Registry
 	var err error
-	if first.Tokens, _, err = none.Choose(cfg.Key, "", cfg.Tokens, 1); err != nil {
+	if first.Tokens, _, err = none.Choose(cfg.Key, cfg.Zone, cfg.Tokens, 1); err != nil {
 		panic("sim: a first node cannot choose its tokens: " + err.Error())
 	}
 	var cluster ident.ClusterID
@@ -143,7 +149,7 @@ func (w *World) Found() *Machine {
 
 func (m *Machine) config(boot uint64) core.Config {
 	cfg := core.Config{
-		Key: m.dir.key, Boot: boot, Addresses: m.addrs, Weight: 1, Tokens: m.w.cfg.Tokens, Store: m.dir.disk,
+		Key: m.dir.key, Boot: boot, Addresses: m.addrs, Zone: m.zone, Weight: 1, Tokens: m.w.cfg.Tokens, Store: m.dir.disk,
 		Seed: m.w.chance.Uint64(), MaxValue: 1 << 20, RequestTimeout: requestTimeout, Ring: ring.Local(),
 		Settle: 500 * time.Millisecond,
 	}

@@ -26,13 +26,15 @@ type kind struct {
 	// calm says that it begins only once the cluster has settled: it takes away a replica for good, or changes who is
 	// there, and another one must not have been taken at the same time.
 	calm bool
+	// zoned says that there is no such fault where there are no zones.
+	zoned bool
 	// weight is how often it is drawn, beside others.
 	weight int
 	do     func(*run, Fault)
 }
 
 // kinds are all that can go wrong.
-var kinds = slices.Concat(networkFaults, processFaults, clockFaults, diskFaults, damageFaults, memberFaults, ambushFaults)
+var kinds = slices.Concat(networkFaults, processFaults, clockFaults, diskFaults, damageFaults, memberFaults, ambushFaults, zoneFaults)
 
 // Kinds returns the names of all kinds of faults, and what each is.
 func Kinds() (names, what []string) {
@@ -56,6 +58,8 @@ type Mix struct {
 	Kinds []string
 	// Swarm lets each seed draw its own mix from Kinds: a fault that always happens hides what happens only without it.
 	Swarm bool
+	// Zoned says that one was named of which there is none in a world without zones.
+	Zoned bool
 }
 
 // ParseMix reads what a user writes: "swarm" (or ""), "all", "none", or kinds with commas between them; a kind with a
@@ -79,6 +83,7 @@ func ParseMix(text string) (Mix, error) {
 			m.Kinds = slices.DeleteFunc(slices.Clone(m.Kinds), func(k string) bool { return k == without })
 		case find(word) != nil:
 			m.Kinds = append(slices.Clone(m.Kinds), word)
+			m.Zoned = m.Zoned || find(word).zoned
 		default:
 			return m, fmt.Errorf("there is no fault %q: want swarm, all, none, or some of %s", word, strings.Join(names, " "))
 		}
@@ -91,15 +96,15 @@ func ParseMix(text string) (Mix, error) {
 
 // draw makes the plan of a run: storms of faults, and calms in which the cluster may settle and a membership change
 // begins. So the change is under way when the next storm comes.
-func draw(r *rand.Rand, mix Mix, length time.Duration) []Fault {
+func draw(r *rand.Rand, mix Mix, length time.Duration, zones bool) []Fault {
 	var stormy, calm []*kind
 	for _, name := range mix.Kinds {
-		if mix.Swarm && r.IntN(2) == 0 {
-			continue
-		}
-		if k := find(name); k.calm {
+		k := find(name)
+		switch {
+		case k.zoned && !zones || mix.Swarm && r.IntN(2) == 0:
+		case k.calm:
 			calm = append(calm, k)
-		} else {
+		default:
 			stormy = append(stormy, k)
 		}
 	}

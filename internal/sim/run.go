@@ -108,7 +108,7 @@ func Run(ctx context.Context, opts Options) (*Result, error) {
 	}
 	plan := opts.Plan
 	if !opts.Planned {
-		plan = draw(r.w.generator("plan"), opts.Mix, opts.Length)
+		plan = draw(r.w.generator("plan"), opts.Mix, opts.Length, opts.Zones > 1)
 	}
 	var settled time.Duration
 	err := r.live(ctx, plan, &settled)

@@ -40,10 +40,13 @@ func TestWorlds(t *testing.T) {
 	for i := range uint64(*seeds) {
 		opts := Options{Config: Config{Seed: *firstSeed + i, Quiet: true}, Mix: newMix(t, "swarm"), Length: time.Duration(*minutes * float64(time.Minute))}
 		opts.Nodes = 3 + int(i)%3
-		t.Run(fmt.Sprintf("seed %d with %d nodes", opts.Seed, opts.Nodes), func(t *testing.T) {
+		if i%4 == 1 {
+			opts.Nodes, opts.Zones = 6, 3
+		}
+		t.Run(fmt.Sprintf("seed %d with %d nodes in %d zones", opts.Seed, opts.Nodes, opts.Zones), func(t *testing.T) {
 			res := newRun(t, opts)
 			for _, v := range res.Violations {
-				t.Errorf("%v\nfaults: %v\nsee it with: quordsim world --seed %d --nodes %d --minutes %v", v, res.Faults, opts.Seed, opts.Nodes, *minutes)
+				t.Errorf("%v\nfaults: %v\nsee it with: quordsim world --seed %d --nodes %d --zones %d --minutes %v", v, res.Faults, opts.Seed, opts.Nodes, opts.Zones, *minutes)
 			}
 			ringChecks += res.RingChecks
 			if res.OK < res.Ops/4 || res.Ops == 0 {

@@ -65,7 +65,7 @@ func (w *World) unsettled() string {
 			return why
 		}
 	}
-	if why := w.systemMisplaced(len(machines)); why != "" {
+	if why := w.systemMisplaced(machines); why != "" {
 		return why
 	}
 	return w.damaged()
@@ -73,7 +73,7 @@ func (w *World) unsettled() string {
 
 // misplaced says how a tablet differs from what the ring wants.
 func (w *World) misplaced(t uint32, machines []*Machine, tokens []ring.Token) string {
-	want := placement.Targets(placement.Point(t, w.cfg.Tablets), tokens, w.cfg.Replicas, nil)
+	want := placement.Targets(placement.Point(t, w.cfg.Tablets), tokens, w.cfg.Replicas, w.zoneOf)
 	l := w.leader(t)
 	if l == nil {
 		return fmt.Sprintf("tablet %d has no leader", t)
@@ -100,8 +100,18 @@ func (w *World) misplaced(t uint32, machines []*Machine, tokens []ring.Token) st
 	return ""
 }
 
-// systemMisplaced says how the system group differs from what it should be: five voters, or three, or all.
-func (w *World) systemMisplaced(size int) string {
+// zoneOf is the zone that the machine of a node stands in.
+func (w *World) zoneOf(id ident.NodeID) string {
+	if m := w.byID[id]; m != nil {
+		return m.zone
+	}
+	return ""
+}
+
+// systemMisplaced says how the system group differs from what it should be: five voters, or three, or all, as evenly over the zones
+// as they can be.
+func (w *World) systemMisplaced(machines []*Machine) string {
+	size := len(machines)
 	switch {
 	case size >= 5:
 		size = 5
@@ -119,6 +129,21 @@ func (w *World) systemMisplaced(size int) string {
 	for _, r := range d.Replicas {
 		if m := w.holder(r.Node); m == nil || m.proc == nil {
 			return fmt.Sprintf("the system group has %s, of whom %s is gone", w.describe(d), w.nameOf(r.Node))
+		}
+	}
+	taken, spare := map[string]int{}, map[string]bool{}
+	for _, m := range machines {
+		if _, ok := d.Find(m.dir.id); ok {
+			taken[m.zone]++
+		} else {
+			spare[m.zone] = true
+		}
+	}
+	for full := range taken { // the order does not matter: there is one text
+		for other := range spare {
+			if taken[full] > taken[other]+1 {
+				return fmt.Sprintf("the system group has %s, unevenly over the zones", w.describe(d))
+			}
 		}
 	}
 	return ""

@@ -23,6 +23,8 @@ type Config struct {
 	ReplaceAfter time.Duration
 	// Tokens is how many positions a node takes on the ring. Default placement.MinTokens.
 	Tokens int
+	// Zones is over how many zones the machines are spread, one after the other. Default 0: none has a zone.
+	Zones int
 	// Quiet leaves the chronicle out: for long runs that are told again on failure.
 	Quiet bool
 }
