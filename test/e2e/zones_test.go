@@ -40,19 +40,19 @@ func TestLostZone(t *testing.T) {
 		}
 	}
 
-		must(t, c.Nodes[0].Kill())
+	must(t, c.Nodes[0].Kill())
 	must(t, c.Nodes[1].Kill())
 	for _, n := range c.Nodes[2:] {
 		stored(ctx, t, n, "before", 300)
 	}
-		store(ctx, t, c.Nodes[4], "without", 300)
+	store(ctx, t, c.Nodes[4], "without", 300)
 	_, err = c.WaitStatus(ctx, c.Nodes[3], func(s admin.Status) bool { return s.Nodes.Down == 2 && s.Tablets.Unavailable == 0 })
 	must(t, err)
 
-		must(t, c.Nodes[0].Start())
+	must(t, c.Nodes[0].Start())
 	must(t, c.Nodes[1].Start())
-		healthy(t, c, c.Nodes[2], 6, time.Minute)
-		for _, n := range c.Nodes {
+	healthy(t, c, c.Nodes[2], 6, time.Minute)
+	for _, n := range c.Nodes {
 		stored(ctx, t, n, "before", 300)
 		stored(ctx, t, n, "without", 300)
 	}
