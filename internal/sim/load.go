@@ -19,6 +19,8 @@ type load struct {
 	values  int
 	open    bool // clients go on
 	think   time.Duration
+	// valueBytes is how long a value is at most.
+	valueBytes int
 	// clockBehind says that a wall clock is behind: a TTL that begins now may be cut short.
 	clockBehind bool
 
@@ -50,6 +52,8 @@ const (
 	keysInUse  = 18
 	maxOps     = 120
 	maxUnknown = 5
+	usualValue = 4000 // bytes, at most
+	fillValue  = 32 << 10
 )
 
 // kindOfKey says which commands are used on a key.
@@ -66,7 +70,7 @@ var kindNames = [...]string{"register", "counter", "expiring", "pair"}
 
 // newLoad starts clients, and says how many keys are in use at a time.
 func (w *World) newLoad(clients int, think time.Duration, keys int) *load {
-	l := &load{w: w, chance: w.generator("load"), open: true, think: think}
+	l := &load{w: w, chance: w.generator("load"), open: true, think: think, valueBytes: usualValue}
 	for i := range keys {
 		l.keys = append(l.keys, nil)
 		l.rotate(i)
@@ -97,6 +101,25 @@ func (l *load) rotate(i int) {
 	}
 	l.keys[i] = k
 	l.histories = append(l.histories, k)
+}
+
+// fill stores so many bytes in records that stay, one after the other, and returns what reports that it has. They are read in the
+// end like all others.
+func (l *load) fill(size int) (filled func() bool) {
+	c := &client{l: l, name: len(l.clients)}
+	left := (size + fillValue - 1) / fillValue
+	var next func()
+	next = func() {
+		if left == 0 {
+			return
+		}
+		k := &keyHistory{name: fmt.Sprintf("fill%d", left), kind: register}
+		l.histories = append(l.histories, k)
+		c.at = l.w.serving(l.chance)
+		c.ask(k, op{verb: set1, arg: k.name + strings.Repeat(".", fillValue)}, func() { left--; next() })
+	}
+	next()
+	return func() bool { return left == 0 }
 }
 
 // next lets a client ask for something.
@@ -142,7 +165,7 @@ func (l *load) draw(k *keyHistory) op {
 		l.values++
 		v := fmt.Sprintf("v%d", l.values)
 		if l.chance.IntN(16) == 0 {
-			v += strings.Repeat(".", l.chance.IntN(4000))
+			v += strings.Repeat(".", l.chance.IntN(l.valueBytes))
 		}
 		return v
 	}

@@ -27,6 +27,7 @@ type Machine struct {
 	index  int
 	dir    directory
 	zone   string // "" where there are none
+	moves  int    // how often it was moved to other addresses
 	addrs  registry.Addresses
 	clocks clocks
 	// seeds are the machines that a process here asks for its cluster while it is no member.
@@ -55,6 +56,15 @@ type directory struct {
 	id     ident.NodeID
 	starts uint64
 	disk   *memstore.Store
+}
+
+// written returns how many synced writes of the node the disk says there were.
+func (d *directory) written() uint64 {
+	b, err := d.disk.Get([]byte("nsequence"))
+	if err != nil {
+		return 0
+	}
+	return binary.BigEndian.Uint64(b)
 }
 
 // clocks are those of a machine: what they show depends on the world's time.
@@ -86,15 +96,19 @@ func (w *World) Add() *Machine {
 	m.clocks = clocks{mono: time.Hour * time.Duration(1+w.chance.IntN(1000)), wall: epoch + int64(w.chance.IntN(41)-20)}
 	m.clocks.since = w.now
 	m.clocks.wall += w.now.Milliseconds()
-	m.addrs = registry.Addresses{
-		RESP: fmt.Sprintf("10.0.0.%d:6379", m.index+1), Peer: fmt.Sprintf("10.0.0.%d:16379", m.index+1),
-	}
+	m.addrs = addresses(0, m.index)
 	if w.cfg.Zones > 0 {
 		m.zone = zoneName(m.index % w.cfg.Zones)
 	}
 	m.wipe()
 	w.machines = append(w.machines, m)
 	return m
+}
+
+// addresses are those of a machine that was moved so often.
+func addresses(moves, index int) registry.Addresses {
+	host := fmt.Sprintf("10.0.%d.%d", moves, index+1)
+	return registry.Addresses{RESP: host + ":6379", Peer: host + ":16379"}
 }
 
 func zoneName(i int) string { return "z" + itoa(i) }
@@ -150,7 +164,7 @@ func (w *World) Found() *Machine {
 func (m *Machine) config(boot uint64) core.Config {
 	cfg := core.Config{
 		Key: m.dir.key, Boot: boot, Addresses: m.addrs, Zone: m.zone, Weight: 1, Tokens: m.w.cfg.Tokens, Store: m.dir.disk,
-		Seed: m.w.chance.Uint64(), MaxValue: 1 << 20, RequestTimeout: requestTimeout, Ring: ring.Local(),
+		Seed: m.w.chance.Uint64(), MaxValue: MaxValue, RequestTimeout: requestTimeout, Ring: ring.Local(),
 		Settle: 500 * time.Millisecond,
 	}
 	if cfg.Tokens == 0 {
@@ -162,6 +176,9 @@ func (m *Machine) config(boot uint64) core.Config {
 
 // ringSuccessors is r: as in small rings, whose tokens are few.
 const ringSuccessors = 8
+
+// MaxValue is how long a value may be, in bytes.
+const MaxValue = 1 << 20
 
 // requestTimeout is how long a node holds a request that it cannot serve.
 const requestTimeout = 5 * time.Second

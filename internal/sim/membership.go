@@ -164,16 +164,27 @@ func rollback(r *run, f Fault) {
 	if f.Pick>>40%2 == 0 {
 		copied.starts-- // a copy from before the process that runs was started
 	}
+	// news is when the node first wrote more than the copy holds.
+	news := r.w.now
+	var look func()
+	look = func() {
+		if m.dir.id == id && m.dir.written() == copied.written() {
+			news = r.w.now
+			r.w.after(500*ms, look)
+		}
+	}
+	look()
 	var restore func()
 	// A node learns how far another one has written by hearing it say so. One that was away all the while cannot know,
-	// and would believe the copy; so none is. Nor may its replicas be needed: much has happened since the copy was taken,
-	// and what it holds is lost for good.
+	// and would believe the copy; so none is. Nor has a node that holds no tablet gone back where nothing was written there, or
+	// nothing yet that the others have heard of. And its replicas may not be needed: much has happened since the copy was taken, and what it
+	// holds is lost for good.
 	patience := 60
 	restore = func() {
 		if m.dir.id != id || m.spent || r.phase != "faults" {
 			return
 		}
-		if !r.w.acquainted(m) || !r.w.dispensable(m) {
+		if r.w.now < news+3*sec || !r.w.acquainted(m) || !r.w.dispensable(m) {
 			if patience--; patience > 0 {
 				r.w.after(sec, restore)
 			}

@@ -31,6 +31,7 @@ type link struct {
 	open  bool
 	since time.Duration    // when it was made
 	last  [2]time.Duration // when the last frame arrives, in each direction
+	free  [2]time.Duration // when each direction has carried all that was given to it, where that takes time
 	held  [2][][]byte      // what waits for a cut to end
 	told  [2]bool          // who has noticed that it is closed
 }
@@ -324,6 +325,10 @@ func (n *network) send(p *Process, to ident.NodeID, frame []byte) {
 func (n *network) carry(l *link, side int, frame []byte) {
 	from, to := l.ends[side], l.ends[1-side]
 	at := n.w.now + between(n.w.chance, minLatency, maxLatency)
+	if rate := n.w.cfg.Bandwidth; rate > 0 {
+		l.free[side] = max(l.free[side], n.w.now) + time.Duration(len(frame))*sec/time.Duration(rate)
+		at += l.free[side] - n.w.now
+	}
 	if slow := n.slow + n.slowTo[way{from.m.index, to.m.index}]; slow > 0 {
 		at += between(n.w.chance, 0, slow)
 	}

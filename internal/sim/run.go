@@ -25,6 +25,10 @@ type Options struct {
 	// 100ms.
 	Clients int
 	Think   time.Duration
+	// ValueBytes is how long a value is at most; most are short. Default 4000.
+	ValueBytes int
+	// Fill is how many bytes are stored before any fault, and stay. Default 0.
+	Fill int
 	// Progress, when not nil, is called every second of virtual time.
 	Progress func(Progress)
 	// Tell, when not nil, is told all that happens, a line at a time.
@@ -45,6 +49,7 @@ func (o Options) withDefaults() Options {
 	set(&o.Length, 10*time.Minute)
 	set(&o.Clients, 8)
 	set(&o.Think, 100*time.Millisecond)
+	set(&o.ValueBytes, usualValue)
 	return o
 }
 
@@ -60,7 +65,7 @@ type Result struct {
 	Faults     map[string]int
 	Violations []Violation
 	Plan       []Fault
-	Began      time.Duration // when the load began: what the plan counts from
+	Began      time.Duration // when faults began: what the plan counts from
 	Virtual    time.Duration
 	Settled    time.Duration // how long the cluster took to settle after the last fault
 	Frames     uint64
@@ -80,7 +85,7 @@ type run struct {
 	opts       Options
 	chance     *rand.Rand
 	load       *load
-	began      time.Duration // of the load
+	began      time.Duration // of the faults
 	faults     map[string]int
 	happened   int
 	ends       []*ending
@@ -137,9 +142,17 @@ func (r *run) live(ctx context.Context, plan []Fault, settled *time.Duration) er
 	if err := r.gather(ctx); err != nil || r.broken() {
 		return err
 	}
+	r.load = w.newLoad(r.opts.Clients, r.opts.Think, keysInUse)
+	r.load.valueBytes = r.opts.ValueBytes
+	r.phase = "filling"
+	filled := r.load.fill(r.opts.Fill)
+	for !filled() {
+		if err := r.pass(ctx, 50*ms); err != nil || r.broken() {
+			return err
+		}
+	}
 	r.phase, r.began = "faults", w.now
 	w.watch.changed = r.midway
-	r.load = w.newLoad(r.opts.Clients, r.opts.Think, keysInUse)
 	for _, f := range plan {
 		w.agenda.add(r.began+f.At, func() { r.due(f, 40*sec) })
 	}

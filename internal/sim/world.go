@@ -25,6 +25,8 @@ type Config struct {
 	Tokens int
 	// Zones is over how many zones the machines are spread, one after the other. Default 0: none has a zone.
 	Zones int
+	// Bandwidth is how many bytes a second each way between two machines carries. Default 0: any number, in no time.
+	Bandwidth int64
 	// Quiet leaves the chronicle out: for long runs that are told again on failure.
 	Quiet bool
 }

@@ -3,7 +3,7 @@ package sim
 // zoneFaults are what happens to zones; there are none in a world without.
 var zoneFaults = []kind{
 	{name: "outage", what: "a whole zone loses power, or is cut off, for longer than the grace at times (with --zones)", least: 100 * ms, most: 40 * sec, zoned: true, weight: 2, do: outage},
-	{name: "rezone", what: "a process is killed, and started again in another zone (with --zones)", least: 0, most: 5 * sec, calm: true, zoned: true, weight: 2, do: func(r *run, f Fault) {
+	{name: "rezone", what: "a process is killed, and started again in another zone, at other addresses (with --zones)", least: 0, most: 5 * sec, calm: true, zoned: true, weight: 2, do: func(r *run, f Fault) {
 		m := r.victim(f)
 		if m == nil || m.proc == nil {
 			return
@@ -12,6 +12,8 @@ var zoneFaults = []kind{
 		r.begin(f, "%s moves from zone %s to %s", m.Name(), m.zone, zone)
 		m.Kill()
 		m.zone = zone
+		m.moves++
+		m.addrs = addresses(m.moves, m.index)
 		r.finally(f.For, func() { r.restart(m) })
 	}},
 }
