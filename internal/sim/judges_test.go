@@ -89,6 +89,13 @@ func TestJudgesNotice(t *testing.T) {
 			}
 			r.join(Fault{})
 		}, "two descriptors of"},
+		"a change of replicas that is applied again": {func(r *run) { // as if those that there are had been replaced since
+			for _, m := range r.w.machines {
+				for i := range r.w.watch.groups {
+					r.w.watch.seen[m.proc].groups[i].epoch += 3
+				}
+			}
+		}, "it goes back from epoch"},
 		"another entry at the same place": {func(r *run) {
 			for i := range r.w.watch.groups {
 				g := &r.w.watch.groups[i]

@@ -14,7 +14,7 @@ import (
 )
 
 // watch judges every process after each of its turns: at most one leader in a term, no lease beside a later leader,
-// descriptors without forks, and the same entry at the same place of every log once it is applied.
+// descriptors without forks and steps back, and the same entry at the same place of every log once it is applied.
 type watch struct {
 	w *World
 	// changed, when not nil, is told that a leader has applied a new descriptor.
@@ -116,6 +116,9 @@ func (j *watch) look(p *Process) {
 			j.deposed(p.m, i, g)
 		}
 		if epoch := g.Descriptor().Epoch; epoch != old.epoch {
+			if epoch < old.epoch {
+				j.w.violateOf(i, "%s applies a change of the replicas of %s that was past: it goes back from epoch %d to %d", p.m.Name(), j.name(i), old.epoch, epoch)
+			}
 			old.epoch = epoch
 			j.describes(p, i, g.Descriptor())
 			if old.leading && j.changed != nil {
