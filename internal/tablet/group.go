@@ -100,6 +100,7 @@ type Group struct {
 	headBytes  int    // how long the head was when it was last written
 	wanted     bool   // raft asked for a snapshot for somebody
 	hold       uint64 // the log is kept from this index on for a transfer; 0 for no wish
+	trails     trails
 	removed    bool   // this replica is no longer in the descriptor
 	proposed   uint64 // entries proposed since the last turn
 
@@ -478,6 +479,7 @@ func (g *Group) Acknowledge(replica, index uint64) error {
 	if err := g.raft.Step(&m.Message); err != nil && !errors.Is(err, raft.ErrStepPeerNotFound) {
 		return fmt.Errorf("tablet %d: acknowledge a snapshot: %w", g.cfg.Tablet, err)
 	}
+	g.trails.begin(replica, g.head.applied.Index-min(index, g.head.applied.Index), &g.head.descriptor)
 	return nil
 }
 

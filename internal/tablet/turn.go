@@ -347,8 +347,8 @@ func (g *Group) applyNormal(t *Turn, raw *pb.Entry) error {
 	return nil
 }
 
-// truncate cuts the log when enough of it has been applied. What a connected follower still lacks is kept within
-// four times the bound, and what a transfer under way needs is kept whatever it costs.
+// truncate cuts the log when enough of it has been applied. What a follower still lacks is kept within four times the bound, what
+// a transfer under way needs is kept whatever it costs, and after it what the receiver lacks while it catches up (trails).
 func (g *Group) truncate(t *Turn) {
 	applied := g.head.applied
 	if applied.Index-g.log.start.Index < g.truncateAt && g.applyBytes < truncateBytes {
@@ -356,9 +356,14 @@ func (g *Group) truncate(t *Turn) {
 	}
 	to := applied
 	if g.leading && !g.sole.on {
-		lowest := applied.Index
-		g.raft.WithProgress(func(_ uint64, _ raft.ProgressType, pr progress) { lowest = min(lowest, pr.Match) })
-		if applied.Index-lowest < 4*g.truncateAt && g.applyBytes < 4*truncateBytes {
+		lowest, trailing := applied.Index, applied.Index
+		g.raft.WithProgress(func(id uint64, _ raft.ProgressType, pr progress) {
+			lowest = min(lowest, pr.Match)
+			if g.trails.needs(id, applied.Index-min(pr.Match, applied.Index)) {
+				trailing = min(trailing, pr.Match)
+			}
+		})
+		if to.Index = trailing; applied.Index-lowest < 4*g.truncateAt && g.applyBytes < 4*truncateBytes {
 			to.Index = lowest
 		}
 	}
