@@ -9,6 +9,7 @@ import (
 
 	"github.com/quorddb/quord/internal/ident"
 	"github.com/quorddb/quord/internal/kv"
+	"github.com/quorddb/quord/internal/tablet"
 )
 
 // harmed is a world without faults in which something is done, ten seconds after its clients have begun, that the product
@@ -125,6 +126,26 @@ func TestJudgesNotice(t *testing.T) {
 				r.w.violate("the test cannot write: %v", err)
 			}
 		}, "the bound is"},
+		"a node that holds more than it may": {func(r *run) {
+			r.w.watch.footprint = func(p *Process) []tablet.Held {
+				held := p.core.Footprint()
+				for i := range held {
+					if held[i].What == "bytes of snapshots that wait to be written" {
+						held[i].Now += held[i].Most + 1
+					}
+				}
+				return held
+			}
+		}, "bytes of snapshots that wait to be written; the bound is"},
+		"bytes on a connection without end": {func(r *run) { // one way is held, and its node goes on to send
+			n := &r.w.network
+			n.cut(r.w.machines[0], r.w.machines[1])
+			frame := make([]byte, 1<<20)
+			for range maxUnsent>>20 + 1 {
+				n.send(r.w.machines[0].proc, r.w.machines[1].dir.id, frame)
+			}
+			r.w.watch.bounds()
+		}, "bytes that are sent and have not arrived for"},
 		"replicas that differ": {func(r *run) {
 			inPhase(r, "judging", func() {
 				for _, m := range r.w.machines {

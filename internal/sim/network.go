@@ -33,7 +33,9 @@ type link struct {
 	last  [2]time.Duration // when the last frame arrives, in each direction
 	free  [2]time.Duration // when each direction has carried all that was given to it, where that takes time
 	held  [2][][]byte      // what waits for a cut to end
-	told  [2]bool          // who has noticed that it is closed
+	// unsent counts the bytes that were given to each direction and have not arrived, those that are held among them.
+	unsent [2]int
+	told   [2]bool // who has noticed that it is closed
 }
 
 const (
@@ -242,6 +244,7 @@ func (n *network) mend(from, to *Machine) {
 	held := l.held[side]
 	l.held[side] = nil
 	for _, frame := range held {
+		l.unsent[side] -= len(frame)
 		n.carry(l, side, frame)
 	}
 }
@@ -312,6 +315,7 @@ func (n *network) send(p *Process, to ident.NodeID, frame []byte) {
 	if n.cuts[way{p.m.index, o.index}] > 0 {
 		if len(l.held[side]) < maxHeld {
 			l.held[side] = append(l.held[side], own)
+			l.unsent[side] += len(own)
 		}
 		return
 	}
@@ -336,7 +340,9 @@ func (n *network) carry(l *link, side int, frame []byte) {
 		at = max(at, l.last[side])
 		l.last[side] = at
 	}
+	l.unsent[side] += len(frame)
 	n.w.agenda.add(at, func() {
+		l.unsent[side] -= len(frame)
 		if !l.open || to.m.proc != to {
 			return
 		}

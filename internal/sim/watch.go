@@ -19,8 +19,10 @@ type watch struct {
 	w *World
 	// changed, when not nil, is told that a leader has applied a new descriptor.
 	changed func(number uint32, d *tablet.Descriptor)
-	groups  []chain           // by tablet, the system group last
-	seen    map[*Process]*eye // what was last seen of a process
+	// footprint asks a process what it holds; tests let it answer more.
+	footprint func(*Process) []tablet.Held
+	groups    []chain           // by tablet, the system group last
+	seen      map[*Process]*eye // what was last seen of a process
 }
 
 // chain is what is known to be decided in one group.
@@ -56,6 +58,7 @@ const watchEvery = time.Second
 func (j *watch) init(w *World) {
 	j.w = w
 	j.seen = map[*Process]*eye{}
+	j.footprint = func(p *Process) []tablet.Held { return p.core.Footprint() }
 	j.groups = make([]chain, w.cfg.Tablets+1)
 	for i := range j.groups {
 		j.groups[i] = chain{leaders: map[uint64]ident.NodeID{}}
@@ -200,40 +203,6 @@ func (j *watch) name(i int) string {
 		return "the system group"
 	}
 	return "tablet " + itoa(i)
-}
-
-// maxLog bounds the log of a group: what is kept for a follower that is behind, and some.
-const maxLog = 4096
-
-// bounds judges what must stay small.
-func (j *watch) bounds() {
-	for _, m := range j.w.machines {
-		p := m.proc
-		if p == nil {
-			continue
-		}
-		f := p.core.Figures()
-		for _, b := range [...]struct {
-			what      string
-			now, most int
-		}{
-			{"requests under way", f.Pending, f.PendingLimit},
-			{"snapshots that go", f.Sending, f.SendingLimit},
-			{"snapshots that come", f.Receiving, f.ReceivingLimit},
-		} {
-			if b.now > b.most {
-				j.w.violate("%s has %d %s; the bound is %d", m.Name(), b.now, b.what, b.most)
-			}
-		}
-		if err := m.dir.disk.Groups(func(g kv.Group) error {
-			if n := int(g.Last - g.Start.Index); n > maxLog {
-				j.w.violate("%s keeps %d entries of group %d; the bound is %d", m.Name(), n, int32(g.ID), maxLog)
-			}
-			return nil
-		}); err != nil && !errors.Is(err, kv.ErrClosed) {
-			j.w.violate("%s: list the logs: %v", m.Name(), err)
-		}
-	}
 }
 
 // leader returns the machine whose replica leads a group with an entry of its own term, in the highest term.
