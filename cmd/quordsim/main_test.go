@@ -25,6 +25,9 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"world", "--faults", "kill,outage"}, exitUsage, "want --zones 2 or more"},
 		{[]string{"world", "--nodes", "0"}, exitUsage, "--nodes: want 1 to 100"},
 		{[]string{"world", "--minutes", "0.05", "--nodes", "3", "--json"}, exitDone, `"violations":[]`},
+		{[]string{"world", "--only", "0,x"}, exitUsage, "--only: \"x\" is no place in a plan"},
+		{[]string{"world", "--only", "0", "--seeds", "2"}, exitUsage, "--only: want one seed"},
+		{[]string{"world", "--only", "none", "--until", "2s", "--nodes", "3", "--json"}, exitDone, `"faults":{},"violations":[]`},
 		{[]string{"version", "--x"}, exitUsage, "unknown flag"},
 	} {
 		var out bytes.Buffer

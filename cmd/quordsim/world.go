@@ -34,7 +34,9 @@ type worldVerb struct {
 	verbose bool
 	shrink  bool
 	first   bool
-	replay  string // what beside the seed is to be said to see a run again
+	only    string        // which faults of the seed's plan
+	until   time.Duration // for how long they happen
+	replay  string        // what beside the seed is to be said to see a run again
 }
 
 func (a *app) world() *cobra.Command {
@@ -67,6 +69,8 @@ func (a *app) world() *cobra.Command {
 	f.IntVar(&v.opts.ValueBytes, "value-bytes", 4000, "how long a value is at most; most are short")
 	f.IntVar(&v.opts.Fill, "fill", 0, "bytes that are stored before the faults, and stay: more than 256 KiB in a tablet, and its snapshots travel in several chunks")
 	f.Int64Var(&v.opts.Bandwidth, "bandwidth", 0, "bytes a second that each way between two machines carries, 0 for any number")
+	f.StringVar(&v.only, "only", "", "only these faults of the seed's plan, the first being 0, with commas between them; or none")
+	f.DurationVar(&v.until, "until", 0, "end the plan that --minutes draws after so long")
 	f.BoolVar(&v.first, "stop-at-first", false, "stop at the first seed that fails")
 	f.BoolVar(&v.shrink, "shrink", true, "look for fewer faults that lead to a violation")
 	f.BoolVar(&v.verbose, "verbose", false, "tell all that happens, as it happens")
@@ -114,6 +118,8 @@ func (v *worldVerb) check() (err error) {
 		want string
 	}{
 		{"seeds", v.seeds < 1, "at least 1"},
+		{"only", v.only != "" && v.seeds > 1, "one seed with it"},
+		{"until", v.until < 0, "at least 0s"},
 		{"nodes", v.opts.Nodes < 1 || v.opts.Nodes > 100, "1 to 100"},
 		{"minutes", v.opts.Length < time.Second || v.opts.Length > 1000*time.Hour, "a second to a thousand hours"},
 		{"replicas", v.opts.Replicas < 1 || v.opts.Replicas > 7, "1 to 7"},
@@ -148,7 +154,11 @@ func (v *worldVerb) run(ctx context.Context) error {
 	for i := range v.seeds {
 		opts := v.opts
 		opts.Seed += uint64(i)
-		res, err := v.one(ctx, opts)
+		planned, err := v.planned(opts)
+		if err != nil {
+			return err
+		}
+		res, err := v.one(ctx, planned)
 		if err != nil {
 			return err
 		}
@@ -158,7 +168,7 @@ func (v *worldVerb) run(ctx context.Context) error {
 			continue
 		}
 		failed++
-		if err := v.explain(ctx, opts, res); err != nil {
+		if err := v.explain(ctx, opts, planned, res); err != nil {
 			return err
 		}
 		if v.first {
@@ -174,6 +184,29 @@ func (v *worldVerb) run(ctx context.Context) error {
 		return errTold
 	}
 	return nil
+}
+
+// planned makes the plan of a seed what the user wants of it.
+func (v *worldVerb) planned(opts sim.Options) (sim.Options, error) {
+	if v.only != "" {
+		some, err := sim.Only(sim.Draw(opts), v.only)
+		if err != nil {
+			return opts, usagef("--only: %w", err)
+		}
+		opts.Plan, opts.Planned = some, true
+	}
+	if v.until > 0 {
+		if !opts.Planned {
+			opts.Plan, opts.Planned = sim.Draw(opts), true
+		}
+		opts.Length = v.until
+	}
+	return opts, nil
+}
+
+// again is the command that shows a run of some faults of a seed's plan.
+func (v *worldVerb) again(opts sim.Options, some []sim.Fault, until time.Duration) string {
+	return fmt.Sprintf("quordsim world --seed %d%s --only %s --until %s --verbose", opts.Seed, v.replay, sim.NameOnly(sim.Draw(opts), some), until)
 }
 
 // one runs a seed and prints what it came to.
@@ -236,15 +269,19 @@ func faultCounts(faults map[string]int) string {
 }
 
 // explain tells what led to a violation, after looking for less that leads to one.
-func (v *worldVerb) explain(ctx context.Context, opts sim.Options, res *sim.Result) error {
+func (v *worldVerb) explain(ctx context.Context, opts, planned sim.Options, res *sim.Result) error {
 	say := func(format string, args ...any) { fmt.Fprintf(v.err, format+"\n", args...) }
 	say("\nseed %d at commit %s: %s", res.Seed, built(), res.Violations[0])
-	say("see it again: quordsim world --seed %d%s --verbose", res.Seed, v.replay)
+	if planned.Planned {
+		say("see it again: %s", v.again(opts, planned.Plan, planned.Length))
+	} else {
+		say("see it again: quordsim world --seed %d%s --verbose", res.Seed, v.replay)
+	}
 	if !v.shrink {
 		say("\n%s", res.Account)
 		return nil
 	}
-	least := sim.Shrink(ctx, opts, res, func(faults, runs int) {
+	least := sim.Shrink(ctx, planned, res, func(faults, runs int) {
 		v.show(fmt.Sprintf("seed %d: looking for less: %d faults, run %d", res.Seed, faults, runs))
 	})
 	v.show("")
@@ -252,6 +289,8 @@ func (v *worldVerb) explain(ctx context.Context, opts sim.Options, res *sim.Resu
 	for _, f := range least.Plan {
 		say("  %s at %s, for %s", f.Kind, least.When(f), f.For)
 	}
+	say("it ends with trace %016x: %s", least.Trace, least.Violations[0])
+	say("see just that: %s", v.again(opts, least.Plan, least.Length))
 	say("\n%s", least.Account)
 	return ctx.Err()
 }
