@@ -98,6 +98,11 @@ func (c *Core) tickMends() {
 		default:
 			c.handOver(p)
 			ask.Index = p.group.Applied()
+			var coming kv.Position
+			if p.sink != nil {
+				coming = p.sink.sink.Position()
+			}
+			p.group.KeepFor(coming)
 		}
 		if p.sink != nil || c.now.Mono < m.askedAt+mendEvery {
 			continue

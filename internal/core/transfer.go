@@ -328,6 +328,9 @@ func (c *Core) offered(from ident.NodeID, m *wire.Offer) {
 	c.dropSink(p)
 	in := &incoming{key: key, place: p, sink: sink, at: c.now.Mono}
 	p.sink, c.moves.in[key] = in, in
+	if p.group != nil {
+		p.group.KeepFor(sink.Position())
+	}
 }
 
 // chunk takes a piece of a snapshot.

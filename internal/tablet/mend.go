@@ -20,7 +20,8 @@ import (
 //
 //   - It should not lead, and hands leadership over when another voter is able to take it.
 //   - It is mended as a whole: another replica sends a snapshot of a position that this one has reached, which is put in
-//     the place of its state. Its log beyond that position stays, for it has acknowledged what is in there.
+//     the place of its state. Its log beyond that position stays, for it has acknowledged what is in there, and what it had
+//     applied of that it applies again.
 //   - Where an entry of the log cannot be applied without the damaged record it is stuck besides: it applies nothing more,
 //     for whatever it made of the entry the others would make something else of it. It goes on to keep the log, to vote,
 //     and to follow who the replicas are: none of these asks for the state.
@@ -38,6 +39,7 @@ type hurt struct {
 	err   error // nil: none
 	stuck bool
 	until time.Duration // the only voter looks again then whether the damage is still there
+	from  uint64        // the log is kept from here on: the snapshot that is on its way stands here; 0 while none is
 }
 
 // secondLook is when the only voter of a tablet, which nobody can mend, tries again whether others can be added.
@@ -150,6 +152,27 @@ func (g *Group) stop(t *Turn, done int, cause error) error {
 	clear(t.done[done:])
 	t.done = t.done[:done]
 	g.Abandon()
+	return nil
+}
+
+// KeepFor keeps the log of a hurt replica from the place of the snapshot that is on its way to it; with the zero Position none is.
+// Meanwhile it goes on to apply what comes. If it had to stand where the snapshot does when that has arrived, a large tablet
+// that is written to all the time would never be mended.
+func (g *Group) KeepFor(p kv.Position) {
+	if g.hurt.err != nil {
+		g.hurt.from = p.Index
+	}
+}
+
+// readable says whether entries of the log can be read.
+func (g *Group) readable(from, upto uint64) error {
+	for from <= upto {
+		entries, err := g.cfg.Store.Entries(g.cfg.Tablet, from, upto+1, 4<<20)
+		if err != nil {
+			return err
+		}
+		from += uint64(len(entries))
+	}
 	return nil
 }
 

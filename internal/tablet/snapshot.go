@@ -236,6 +236,10 @@ func (s *Sink) Receive(chunk []byte, r Holder) (w *kv.Write, whole bool, err err
 	}
 	if last {
 		w.State = append(w.State, kv.Op{Kind: kv.Set, Key: stageKey(s.tablet, nil), Value: append([]byte{b2u(s.held)}, s.head...)})
+		// The head that is about to go may be all that says on disk that what lies beyond the snapshot was decided.
+		if hard := r.Log().Hard; s.held && hard.Commit > s.position.Index {
+			w.Log = append(w.Log, kv.LogOp{Group: s.tablet, Hard: &hard})
+		}
 	}
 	return w, false, nil
 }
@@ -310,10 +314,14 @@ func Logged(w *kv.Write, before kv.Group) (kv.Group, error) {
 	return e.After, err
 }
 
-// Has implements Holder. What is to be applied yet is in memory, so damage to the disk does not matter.
+// Has implements Holder. What is to be applied yet is in memory, so damage to the disk does not matter; what was applied since
+// the place has to be readable, for it will be applied again.
 func (g *Group) Has(p kv.Position) (bool, error) {
-	if p.Index <= g.head.applied.Index {
-		return true, nil // a snapshot's place is committed, as what was applied is
+	if p.Index <= g.head.applied.Index { // a snapshot's place is committed, as what was applied is
+		if err := g.readable(p.Index+1, g.head.applied.Index); err != nil {
+			return false, fmt.Errorf("tablet %d: read again what was applied after the place of a snapshot: %w", g.cfg.Tablet, err)
+		}
+		return true, nil
 	}
 	if p.Index > g.log.last {
 		return false, nil
@@ -363,10 +371,10 @@ func (g *Group) Hard() kv.HardState { return g.log.hard }
 
 // Wants reports whether a snapshot at this position would bring the replica forward. One whose place the log holds
 // would not: entries that this replica has acknowledged may lie beyond it, and installing it would lose them.
-// One that is hurt wants any that does not take it back.
+// One that is hurt wants any from where its log goes on.
 func (g *Group) Wants(p kv.Position) bool {
 	if g.hurt.err != nil {
-		return p.Index >= g.head.applied.Index
+		return p.Index >= g.log.start.Index
 	}
 	return !g.leading && !g.Holds(p)
 }

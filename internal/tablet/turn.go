@@ -370,6 +370,9 @@ func (g *Group) truncate(t *Turn) {
 	if g.hold > 0 {
 		to.Index = min(to.Index, g.hold)
 	}
+	if g.hurt.from > 0 {
+		to.Index = min(to.Index, g.hurt.from)
+	}
 	if !g.sole.on {
 		// The library hears only at the end of the turn that this turn's entries are applied. A message that comes before
 		// may make it look at them.

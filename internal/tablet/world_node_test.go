@@ -117,8 +117,10 @@ func (n *node) open(stored kv.Group) error {
 		n.write(w)
 		n.w.moved++
 		if last {
-			op := w.Log[0]
-			stored, sink = kv.Group{ID: op.Group, Hard: *op.Hard, Start: *op.Reset, Last: op.Reset.Index}, nil
+			if stored, err = Logged(w, stored); err != nil {
+				return err
+			}
+			sink = nil
 		}
 	}
 	if _, ok, err := Stored(n.store, theTablet); err != nil {

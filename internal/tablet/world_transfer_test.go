@@ -156,6 +156,7 @@ func (n *node) chunkIn(from int, transfer, replica uint64, head []byte, seq uint
 			return
 		}
 		sink.step = n.w.move
+		n.group.KeepFor(sink.Position())
 		in = &incoming{from: uint64(from), transfer: transfer, sink: sink}
 		n.in = in
 	}
