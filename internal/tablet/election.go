@@ -246,7 +246,7 @@ func (g *Group) observe(now time.Duration, rd *raft.Ready) {
 		g.elect.campaignAt, g.elect.campaigns = 0, 0
 		g.elect.beatAt = now + g.cfg.Timing.Heartbeat
 	case !leading && g.leading:
-		g.leading = false
+		g.leading, g.rounds = false, nil
 		g.Abandon()
 		g.elect.heard(now) // whoever deposed this leader is about to be heard
 	}

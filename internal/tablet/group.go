@@ -66,6 +66,7 @@ const (
 	maxApplyPerTurn   = 8 << 20
 	truncateThreshold = 128     // applied entries
 	truncateBytes     = 1 << 20 // or their bytes
+	lagBytes          = 4 * truncateBytes
 )
 
 // Group is one replica of a tablet: Raft, the log, and the machine behind it. It is a value: it holds no
@@ -100,7 +101,9 @@ type Group struct {
 	headBytes  int    // how long the head was when it was last written
 	wanted     bool   // raft asked for a snapshot for somebody
 	hold       uint64 // the log is kept from this index on for a transfer; 0 for no wish
-	trails     trails
+	holdBytes  uint64 // bytes, when that began
+	bytes      uint64 // of all entries that were applied since this replica was opened
+	rounds     []catchUp
 	removed    bool   // this replica is no longer in the descriptor
 	proposed   uint64 // entries proposed since the last turn
 
@@ -479,7 +482,7 @@ func (g *Group) Acknowledge(replica, index uint64) error {
 	if err := g.raft.Step(&m.Message); err != nil && !errors.Is(err, raft.ErrStepPeerNotFound) {
 		return fmt.Errorf("tablet %d: acknowledge a snapshot: %w", g.cfg.Tablet, err)
 	}
-	g.trails.begin(replica, g.head.applied.Index-min(index, g.head.applied.Index), &g.head.descriptor)
+	g.catchUp(replica, index)
 	return nil
 }
 

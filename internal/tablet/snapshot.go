@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"maps"
 	"slices"
 
 	"github.com/quorddb/quord/internal/ident"
@@ -40,7 +39,7 @@ func (g *Group) Snapshot() (*Source, error) {
 		return nil, fmt.Errorf("tablet %d: open a snapshot: %w", g.cfg.Tablet, err)
 	}
 	if g.hold == 0 {
-		g.hold = g.head.applied.Index
+		g.hold, g.holdBytes = g.head.applied.Index, g.bytes
 	}
 	return &Source{
 		Head: g.head.append(nil), Position: g.head.applied, view: view,
@@ -50,35 +49,6 @@ func (g *Group) Snapshot() (*Source, error) {
 
 // Release lets the log be truncated again: no snapshot of this replica is under way.
 func (g *Group) Release() { g.hold = 0 }
-
-// trails are the replicas that a snapshot has reached and that get from the log what was written since, each with the most that it
-// may lack: twice what it did then, in entries. One that lacks more does not gain on the writers and is given up, or the log
-// would have no bound.
-type trails map[uint64]uint64
-
-const (
-	leastTrail = 64
-	trailEnd   = 8 // one that lacks fewer has caught up
-)
-
-// begin notes a replica that lacks so many entries now that its snapshot has arrived. Those that are no more are forgotten.
-func (t *trails) begin(replica, lacks uint64, d *Descriptor) {
-	if *t == nil {
-		*t = trails{}
-	}
-	maps.DeleteFunc(*t, func(id, _ uint64) bool { _, there := d.Replica(id); return !there })
-	(*t)[replica] = max(2*lacks, leastTrail)
-}
-
-// needs reports whether the log is to be kept for a replica that lacks so many entries.
-func (t trails) needs(replica, lacks uint64) bool {
-	most, ok := t[replica]
-	if ok && (lacks > most || lacks < trailEnd) {
-		delete(t, replica)
-		return false
-	}
-	return ok
-}
 
 // stateRanges returns what a snapshot of a tablet holds beside its head.
 func stateRanges(tablet uint32, m Machine) [][2][]byte {

@@ -2,7 +2,6 @@ package tablet
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -63,34 +62,43 @@ func TestSteadyWritesDoNotCallForAnotherSnapshot(t *testing.T) {
 	w.mustAgree()
 }
 
-// A replica that does not gain on those who write is given up, and so is one that was removed: the log must end somewhere.
-func TestTrailsAreBounded(t *testing.T) {
-	d := &Descriptor{Replicas: []Replica{{ID: 1}, {ID: 2}, {ID: 3}}}
-	var none trails
-	if none.needs(1, 1) {
-		t.Error("the log is kept for a replica that no snapshot has reached")
+// While a snapshot is on its way many short entries are written, and when it has arrived its receiver takes nothing more,
+// and the entries are long. What is kept for it has a bound in bytes, or the leader's disk would fill.
+func TestTheLogIsNotKeptForWhoFallsBehind(t *testing.T) {
+	w := grown(t, 7, 4, 3)
+	c := w.newClient(0)
+	for i := range 60 {
+		c.expect("+OK\r\n", "SET", key(fmt.Sprint("old", i)), strings.Repeat("o", 1000))
 	}
-	for _, c := range []struct {
-		lacked uint64
-		lacks  []uint64
-		want   []bool
-	}{
-		{1000, []uint64{1500, 2000, 2001, 1999}, []bool{true, true, false, false}},
-		{1000, []uint64{900, trailEnd, trailEnd - 1, 900}, []bool{true, true, false, false}},
-		{0, []uint64{leastTrail, leastTrail + 1}, []bool{true, false}},
-	} {
-		var tr trails
-		tr.begin(2, c.lacked, d)
-		for i, lacks := range c.lacks {
-			if got := tr.needs(2, lacks); got != c.want[i] || tr.needs(3, lacks) {
-				t.Errorf("it lacked %d, then %d: kept %t, want %t", c.lacked, c.lacks[:i+1], got, c.want[i])
+	n, installed := w.nodes[0], w.installed
+	written := uint64(0)
+	write := func(value string) {
+		n.do(func() {
+			if n.group.Waiting() > 0 {
+				return
 			}
+			written++
+			o := Origin{Node: nodeID(60), Boot: 1, Number: written, Low: written}
+			if r := n.group.Write(w.now, o, []request.Command{words("SET", key("new"), value)}, &told{}); r != Taken {
+				w.fatalf("refused: %d", r)
+			}
+		})
+	}
+	w.chunk, w.slowest = 300, 1
+	w.targets = []int{0, 1, 2, 3}
+	w.until("the snapshot is nearly there", func() bool { write("short"); return w.nodes[3].in != nil && w.nodes[3].in.stored >= 30 })
+	w.cut[[2]int{0, 3}], w.mute = false, true
+	w.until("the snapshot has arrived", func() bool { write("short"); return w.installed > installed })
+	w.cut[[2]int{0, 3}] = true
+	w.until("the leader knows", func() bool { write("short"); return len(n.out) == 0 })
+	begun := written
+	t.Logf("%d short writes", begun)
+	long := strings.Repeat("x", 1<<20)
+	w.until("the log is cut", func() bool {
+		write(long)
+		if written > begun+40 {
+			w.fatalf("%d MiB are kept: the log begins at %d and ends at %d", written-begun, n.group.log.start.Index, n.group.log.last)
 		}
-	}
-	var tr trails
-	tr.begin(2, 1000, d)
-	d.Replicas = slices.Delete(d.Replicas, 1, 2)
-	if tr.begin(3, 1000, d); len(tr) != 1 {
-		t.Errorf("kept for %v, of whom one was removed", tr)
-	}
+		return written > begun+2 && n.group.log.last-n.group.log.start.Index <= 8
+	})
 }

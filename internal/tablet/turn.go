@@ -237,6 +237,7 @@ func (g *Group) apply(t *Turn) (size int, err error) {
 		g.applying = g.applying[1:]
 		g.head.applied = kv.Position{Index: e.GetIndex(), Term: e.GetTerm()}
 		g.applyBytes += len(e.GetData()) + entryOverhead
+		g.bytes += uint64(len(e.GetData()) + entryOverhead)
 		switch e.GetType() {
 		case pb.EntryNormal:
 			if len(e.GetData()) > 0 {
@@ -347,8 +348,11 @@ func (g *Group) applyNormal(t *Turn, raw *pb.Entry) error {
 	return nil
 }
 
+// lagEntries is how many entries, or lagBytes of them, are kept for a follower that lags.
+func (g *Group) lagEntries() uint64 { return 4 * g.truncateAt }
+
 // truncate cuts the log when enough of it has been applied. What a follower still lacks is kept within four times the bound, what
-// a transfer under way needs is kept whatever it costs, and after it what the receiver lacks while it catches up (trails).
+// a transfer under way needs is kept whatever it costs, and after it what the receiver lacks while it catches up (catchUp).
 func (g *Group) truncate(t *Turn) {
 	applied := g.head.applied
 	if applied.Index-g.log.start.Index < g.truncateAt && g.applyBytes < truncateBytes {
@@ -356,15 +360,13 @@ func (g *Group) truncate(t *Turn) {
 	}
 	to := applied
 	if g.leading && !g.sole.on {
-		lowest, trailing := applied.Index, applied.Index
-		g.raft.WithProgress(func(id uint64, _ raft.ProgressType, pr progress) {
-			lowest = min(lowest, pr.Match)
-			if g.trails.needs(id, applied.Index-min(pr.Match, applied.Index)) {
-				trailing = min(trailing, pr.Match)
-			}
-		})
-		if to.Index = trailing; applied.Index-lowest < 4*g.truncateAt && g.applyBytes < 4*truncateBytes {
+		lowest := applied.Index
+		g.raft.WithProgress(func(_ uint64, _ raft.ProgressType, pr progress) { lowest = min(lowest, pr.Match) })
+		if applied.Index-lowest < g.lagEntries() && g.applyBytes < lagBytes {
 			to.Index = lowest
+		}
+		if len(g.rounds) > 0 {
+			to.Index = g.kept(to.Index)
 		}
 	}
 	if g.hold > 0 {
