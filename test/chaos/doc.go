@@ -18,6 +18,8 @@
 //   - a ring that is not healthy again within a minute after the last harm was undone;
 //   - a verb (leave, replace, remove) that failed although what it needs was there.
 //
+// A process that ends by itself ends the round at once (vigil.go); what was seen until then is judged.
+//
 // A round that went wrong keeps its directory: the data and logs of the nodes, the timeline (timeline.txt), the history of
 // every key (history.txt), and of those that are wrong a picture and a text (history.html, history.html.txt).
 //

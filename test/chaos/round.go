@@ -210,10 +210,15 @@ func (r *round) useAndHarm(ctx context.Context, rng *rand.Rand, kinds []*fault, 
 	wg.Go(func() { ledger.Run(using, ledgerClients, ledgerPause) })
 	wg.Go(func() { _ = sums.Run(using, sumClients) }) // asked for by Verify
 	wg.Go(func() { r.probes.Run(using) })
-	err := r.harm(ctx, rng, kinds, length)
+	harming, end := r.vigil(ctx)
+	err := r.harm(harming, rng, kinds, length)
 	if err == nil {
-		err = r.wellAgain(ctx)
+		err = r.wellAgain(harming)
 	}
+	if ctx.Err() == nil && harming.Err() != nil {
+		err = context.Cause(harming) // all else that went wrong follows from it
+	}
+	end(nil)
 	stop()
 	wg.Wait()
 	if err != nil {

@@ -100,6 +100,14 @@ func (n *Node) Running() bool {
 	}
 }
 
+// ExitCode returns how the node's last process has ended, -1 when a signal ended it, or when none has ended.
+func (n *Node) ExitCode() int {
+	if n.run == nil || n.Running() {
+		return -1
+	}
+	return n.run.cmd.ProcessState.ExitCode()
+}
+
 // PID returns the id of the node's process, 0 when it does not run.
 func (n *Node) PID() int {
 	if !n.Running() {
