@@ -22,6 +22,8 @@ type mend struct {
 	since   time.Duration
 	askedAt time.Duration
 	turn    int
+	// passedAt is when this replica, being stuck, last asked one to lead that is known to be hurt.
+	passedAt time.Duration
 }
 
 // mends holds them.
@@ -33,6 +35,9 @@ type mends struct {
 
 // mendEvery is how often another replica is asked for a snapshot, while none is under way.
 const mendEvery = time.Second
+
+// passEvery is how often a stuck replica asks one to lead that is known to be hurt, and may be stuck as well.
+const passEvery = 10 * time.Second
 
 // noteHurt notices that a replica has met damage.
 func (c *Core) noteHurt(p *place) {
@@ -58,15 +63,15 @@ func (c *Core) beginMend(p *place) {
 }
 
 // handOver asks another replica to lead in place of a hurt one. One that is known to be hurt as well is asked only by who can
-// do nothing at all: else two would hand over to each other for ever.
+// do nothing at all, and now and then: else two would hand over to each other for ever.
 func (c *Core) handOver(p *place) {
 	g := p.group
 	if g == nil || !g.Leading() {
 		return
 	}
 	able := c.ableFor(p)
-	if g.Stuck() {
-		able = c.able
+	if m := c.mends.of[p.tablet]; g.Stuck() && m != nil && (m.passedAt == 0 || c.now.Mono >= m.passedAt+passEvery) {
+		able, m.passedAt = c.able, c.now.Mono
 	}
 	if g.HandOver(able) {
 		c.touch(p)
