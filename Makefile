@@ -94,7 +94,7 @@ fuzz: ## every fuzz target, FUZZTIME inputs each (200000x) or for that long (FUZ
 # ten times as long.
 .PHONY: worlds
 worlds: ## seeded worlds and cuts of the power, in bulk
-	go test -timeout 10m ./internal/sim -run Worlds -seeds 16
+	go test -timeout 10m ./internal/sim -run Worlds -seeds 64
 	go test -timeout 10m ./internal/core -run PowerLoss -power-cuts 2000 -power-seed 2
 
 .PHONY: world

@@ -40,13 +40,19 @@ func TestWorlds(t *testing.T) {
 	for i := range uint64(*seeds) {
 		opts := Options{Config: Config{Seed: *firstSeed + i, Quiet: true}, Mix: newMix(t, "swarm"), Length: time.Duration(*minutes * float64(time.Minute))}
 		opts.Nodes = 3 + int(i)%3
-		if i%4 == 1 {
+		flags := ""
+		switch i % 4 {
+		case 1:
 			opts.Nodes, opts.Zones = 6, 3
+			flags = " --zones 3"
+		case 3:
+			opts.Tablets, opts.Fill, opts.Bandwidth, opts.Think = 4, 4_000_000, 1<<24, 30*ms
+			flags = " --tablets 4 --fill 4000000 --bandwidth 16777216 --think 30ms"
 		}
-		t.Run(fmt.Sprintf("seed %d with %d nodes in %d zones", opts.Seed, opts.Nodes, opts.Zones), func(t *testing.T) {
+		t.Run(fmt.Sprintf("seed %d with %d nodes%s", opts.Seed, opts.Nodes, flags), func(t *testing.T) {
 			res := newRun(t, opts)
 			for _, v := range res.Violations {
-				t.Errorf("%v\nfaults: %v\nsee it with: quordsim world --seed %d --nodes %d --zones %d --minutes %v", v, res.Faults, opts.Seed, opts.Nodes, opts.Zones, *minutes)
+				t.Errorf("%v\nfaults: %v\nsee it with: quordsim world --seed %d --nodes %d --minutes %v%s", v, res.Faults, opts.Seed, opts.Nodes, *minutes, flags)
 			}
 			ringChecks += res.RingChecks
 			if res.OK < res.Ops/4 || res.Ops == 0 {
