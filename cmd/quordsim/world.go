@@ -68,6 +68,7 @@ func (a *app) world() *cobra.Command {
 	f.DurationVar(&v.opts.Think, "think", 100*time.Millisecond, "how long a client pauses between two commands, on the average")
 	f.IntVar(&v.opts.ValueBytes, "value-bytes", 4000, "how long a value is at most; most are short")
 	f.IntVar(&v.opts.Fill, "fill", 0, "bytes that are stored before the faults, and stay: more than 256 KiB in a tablet, and its snapshots travel in several chunks")
+	f.IntVar(&v.opts.Fleeting, "fleeting", 0, "short records that are stored before the faults, and expire while they happen")
 	f.Int64Var(&v.opts.Bandwidth, "bandwidth", 0, "bytes a second that each way between two machines carries, 0 for any number")
 	f.StringVar(&v.only, "only", "", "only these faults of the seed's plan, the first being 0, with commas between them; or none")
 	f.DurationVar(&v.until, "until", 0, "end the plan that --minutes draws after so long")
@@ -85,7 +86,7 @@ func (a *app) world() *cobra.Command {
 // said returns the flags that were given and that make a run what it is, beside its seed.
 func said(cmd *cobra.Command) string {
 	var b strings.Builder
-	for _, name := range []string{"nodes", "minutes", "faults", "replicas", "tablets", "zones", "replace-after", "clients", "think", "value-bytes", "fill", "bandwidth"} {
+	for _, name := range []string{"nodes", "minutes", "faults", "replicas", "tablets", "zones", "replace-after", "clients", "think", "value-bytes", "fill", "fleeting", "bandwidth"} {
 		if f := cmd.Flags().Lookup(name); f.Changed {
 			fmt.Fprintf(&b, " --%s %s", name, f.Value)
 		}
@@ -129,6 +130,7 @@ func (v *worldVerb) check() (err error) {
 		{"clients", v.opts.Clients < 1 || v.opts.Clients > 1000, "1 to 1000"},
 		{"value-bytes", v.opts.ValueBytes < 1 || v.opts.ValueBytes > sim.MaxValue, fmt.Sprintf("1 to %d", sim.MaxValue)},
 		{"fill", v.opts.Fill < 0 || v.opts.Fill > 1<<30, "0 to 1073741824"},
+		{"fleeting", v.opts.Fleeting < 0 || v.opts.Fleeting > 1_000_000, "0 to 1000000"},
 		{"bandwidth", v.opts.Bandwidth < 0 || v.opts.Bandwidth > 0 && v.opts.Bandwidth < 1<<20, "0, or 1048576 at least"},
 		{"think", v.opts.Think < time.Millisecond, "at least 1ms"},
 	} {

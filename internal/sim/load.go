@@ -53,7 +53,6 @@ const (
 	maxOps     = 120
 	maxUnknown = 5
 	usualValue = 4000 // bytes, at most
-	fillValue  = 32 << 10
 )
 
 // kindOfKey says which commands are used on a key.
@@ -101,25 +100,6 @@ func (l *load) rotate(i int) {
 	}
 	l.keys[i] = k
 	l.histories = append(l.histories, k)
-}
-
-// fill stores so many bytes in records that stay, one after the other, and returns what reports that it has. They are read in the
-// end like all others.
-func (l *load) fill(size int) (filled func() bool) {
-	c := &client{l: l, name: len(l.clients)}
-	left := (size + fillValue - 1) / fillValue
-	var next func()
-	next = func() {
-		if left == 0 {
-			return
-		}
-		k := &keyHistory{name: fmt.Sprintf("fill%d", left), kind: register}
-		l.histories = append(l.histories, k)
-		c.at = l.w.serving(l.chance)
-		c.ask(k, op{verb: set1, arg: k.name + strings.Repeat(".", fillValue)}, func() { left--; next() })
-	}
-	next()
-	return func() bool { return left == 0 }
 }
 
 // next lets a client ask for something.

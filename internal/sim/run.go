@@ -29,6 +29,8 @@ type Options struct {
 	ValueBytes int
 	// Fill is how many bytes are stored before any fault, and stay. Default 0.
 	Fill int
+	// Fleeting is how many short records are stored before any fault, and expire while there are faults. Default 0.
+	Fleeting int
 	// Progress, when not nil, is called every second of virtual time.
 	Progress func(Progress)
 	// Tell, when not nil, is told all that happens, a line at a time.
@@ -145,7 +147,7 @@ func (r *run) live(ctx context.Context, plan []Fault, settled *time.Duration) er
 	r.load = w.newLoad(r.opts.Clients, r.opts.Think, keysInUse)
 	r.load.valueBytes = r.opts.ValueBytes
 	r.phase = "filling"
-	filled := r.load.fill(r.opts.Fill)
+	filled := r.load.fill(r.opts.Fill, r.opts.Fleeting, r.opts.Length)
 	for !filled() {
 		if err := r.pass(ctx, 50*ms); err != nil || r.broken() {
 			return err
@@ -377,7 +379,7 @@ func (r *run) judge(ctx context.Context) error {
 	if !r.readAll() {
 		return nil
 	}
-	for end := w.now + 20*sec; ; {
+	ended := r.within(20*sec, func() string {
 		why := r.unsettled()
 		if why == "" {
 			why = w.leftovers()
@@ -385,14 +387,10 @@ func (r *run) judge(ctx context.Context) error {
 		if why == "" {
 			why = w.disagreement()
 		}
-		if why == "" {
-			break
-		}
-		if w.now > end {
-			w.violate("when all was quiet: %s", why)
-			return nil
-		}
-		w.Run(100 * ms)
+		return why
+	})
+	if !ended {
+		return nil
 	}
 	for _, k := range l.histories {
 		if err := ctx.Err(); err != nil {
@@ -406,7 +404,23 @@ func (r *run) judge(ctx context.Context) error {
 			return nil
 		}
 	}
+	r.within(20*sec, r.miscounted)
 	return nil
+}
+
+// within lets time pass until nothing is wrong any more, and reports whether that came to be.
+func (r *run) within(limit time.Duration, wrong func() string) bool {
+	w := r.w
+	for end := w.now + limit; ; w.Run(100 * ms) {
+		why := wrong()
+		if why == "" {
+			return true
+		}
+		if w.now > end {
+			w.violate("when all was quiet: %s", why)
+			return false
+		}
+	}
 }
 
 // readAll reads every key that clients ever used: what was acknowledged must be there.
