@@ -66,6 +66,7 @@ func (a *app) world() *cobra.Command {
 	f.DurationVar(&v.opts.ReplaceAfter, "replace-after", 20*time.Second, "grace before a silent node's share is copied elsewhere")
 	f.IntVar(&v.opts.Clients, "clients", 8, "clients")
 	f.DurationVar(&v.opts.Think, "think", 100*time.Millisecond, "how long a client pauses between two commands, on the average")
+	f.IntVar(&v.opts.Batch, "batch", 1, "commands in one request of a client, at most")
 	f.IntVar(&v.opts.ValueBytes, "value-bytes", 4000, "how long a value is at most; most are short")
 	f.IntVar(&v.opts.Fill, "fill", 0, "bytes that are stored before the faults, and stay: more than 256 KiB in a tablet, and its snapshots travel in several chunks")
 	f.IntVar(&v.opts.Fleeting, "fleeting", 0, "short records that are stored before the faults, and expire while they happen")
@@ -86,7 +87,7 @@ func (a *app) world() *cobra.Command {
 // said returns the flags that were given and that make a run what it is, beside its seed.
 func said(cmd *cobra.Command) string {
 	var b strings.Builder
-	for _, name := range []string{"nodes", "minutes", "faults", "replicas", "tablets", "zones", "replace-after", "clients", "think", "value-bytes", "fill", "fleeting", "bandwidth"} {
+	for _, name := range []string{"nodes", "minutes", "faults", "replicas", "tablets", "zones", "replace-after", "clients", "think", "batch", "value-bytes", "fill", "fleeting", "bandwidth"} {
 		if f := cmd.Flags().Lookup(name); f.Changed {
 			fmt.Fprintf(&b, " --%s %s", name, f.Value)
 		}
@@ -128,6 +129,7 @@ func (v *worldVerb) check() (err error) {
 		{"zones", v.opts.Zones < 0 || v.opts.Zones > 100, "0 to 100"},
 		{"replace-after", v.opts.ReplaceAfter < time.Second, "at least 1s"},
 		{"clients", v.opts.Clients < 1 || v.opts.Clients > 1000, "1 to 1000"},
+		{"batch", v.opts.Batch < 1 || v.opts.Batch > 1000, "1 to 1000"},
 		{"value-bytes", v.opts.ValueBytes < 1 || v.opts.ValueBytes > sim.MaxValue, fmt.Sprintf("1 to %d", sim.MaxValue)},
 		{"fill", v.opts.Fill < 0 || v.opts.Fill > 1<<30, "0 to 1073741824"},
 		{"fleeting", v.opts.Fleeting < 0 || v.opts.Fleeting > 1_000_000, "0 to 1000000"},

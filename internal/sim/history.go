@@ -39,6 +39,7 @@ type op struct {
 	arg    string
 	ttl    time.Duration
 	client int
+	run    int // the request that it was part of: its commands on one key are carried out together, in order
 	at     int // the machine that was asked
 	call   time.Duration
 	ret    time.Duration // unknownEnd while nobody knows
@@ -122,7 +123,17 @@ const (
 // model is what a key does, in one step.
 var model = porcupine.Model{
 	Init: func() any { return state{} },
-	Step: func(before, input, _ any) (bool, any) { return step(before.(state), input.(*op)) },
+	Step: func(before, input, _ any) (bool, any) { return steps(before.(state), input.([]*op), step) },
+}
+
+// steps is what the commands of a request do, one after the other.
+func steps[S any](s S, run []*op, step func(S, *op) (bool, S)) (ok bool, next S) {
+	for _, o := range run {
+		if ok, s = step(s, o); !ok {
+			return false, s
+		}
+	}
+	return true, s
 }
 
 func step(s state, o *op) (ok bool, next state) {
@@ -214,6 +225,7 @@ func (k *keyHistory) check() (why string, wrong *op) {
 // judge judges what had happened until a moment.
 func (k *keyHistory) judge(until time.Duration) porcupine.CheckResult {
 	var events []porcupine.Operation
+	last := 0 // the request of the event before
 	for i := range k.ops {
 		o := &k.ops[i]
 		if o.call > until || o.void {
@@ -224,8 +236,14 @@ func (k *keyHistory) judge(until time.Duration) porcupine.CheckResult {
 			pending.known, pending.ret = false, unknownEnd
 			o = &pending
 		}
-		if o.known || !o.verb.reads() {
-			events = append(events, porcupine.Operation{ClientId: o.client, Input: o, Call: int64(o.call), Output: o, Return: int64(o.ret)})
+		switch {
+		case !o.known && o.verb.reads():
+		case o.run == last && last > 0:
+			e := &events[len(events)-1]
+			e.Input = append(e.Input.([]*op), o)
+		default:
+			events = append(events, porcupine.Operation{ClientId: o.client, Input: []*op{o}, Call: int64(o.call), Return: int64(o.ret)})
+			last = o.run
 		}
 	}
 	return porcupine.CheckOperationsTimeout(k.kind.model(), events, judgeTimeout)

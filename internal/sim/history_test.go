@@ -15,10 +15,21 @@ func TestHistories(t *testing.T) {
 	unknown := func(v verb, arg string, call time.Duration) op {
 		return op{verb: v, arg: arg, call: call, ret: unknownEnd, reply: "?"}
 	}
+	together := func(run int, ops ...op) []op {
+		for i := range ops {
+			ops[i].run = run
+		}
+		return ops
+	}
 	for name, c := range map[string]struct {
 		ops  []op
 		fine bool
 	}{
+		"a request does its commands in order": {together(1, done(set1, "a", "+OK\r\n", 0, s), done(getDel, "", "$1\r\na\r\n", 0, s)), true},
+		"a request turns them around":          {together(1, done(getDel, "", "$1\r\na\r\n", 0, s), done(set1, "a", "+OK\r\n", 0, s)), false},
+		"another comes between": {append(
+			together(1, done(incr, "", ":1\r\n", 0, s), done(incr, "", ":3\r\n", 0, s)), done(incr, "", ":2\r\n", 0, s),
+		), false},
 		"a read sees the last write": {[]op{done(set1, "a", "+OK\r\n", 0, s), done(get, "", "$1\r\na\r\n", 2*s, 3*s)}, true},
 		"a write is lost":            {[]op{done(set1, "a", "+OK\r\n", 0, s), done(get, "", "_\r\n", 2*s, 3*s)}, false},
 		"a read goes back": {[]op{

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/quorddb/quord/internal/request"
+	"github.com/quorddb/quord/internal/slot"
 )
 
 // load is clients that each send one command after the other, and remember what they saw.
@@ -21,6 +22,9 @@ type load struct {
 	think   time.Duration
 	// valueBytes is how long a value is at most.
 	valueBytes int
+	// batch is how many commands a request has at most.
+	batch int
+	runs  int // requests so far
 	// clockBehind says that a wall clock is behind: a TTL that begins now may be cut short.
 	clockBehind bool
 
@@ -119,9 +123,37 @@ func (c *client) next() {
 	if k := l.keys[i]; len(k.ops) >= maxOps || k.unknown >= maxUnknown {
 		l.rotate(i)
 	}
-	c.ask(l.keys[i], l.draw(l.keys[i]), func() {
+	c.askAll(l.more(wish{l.keys[i], l.draw(l.keys[i])}), func() {
 		l.w.after(between(l.chance, 0, 2*l.think), c.next)
 	})
+}
+
+// wish is a command that a client wants to be carried out on a key.
+type wish struct {
+	k *keyHistory
+	o op
+}
+
+// more adds other commands to the first of a request, where there may be several: on the same tablet, and all reads or all writes.
+func (l *load) more(first wish) []wish {
+	run := []wish{first}
+	if l.batch < 2 {
+		return run
+	}
+	for range l.chance.IntN(l.batch) {
+		k := first.k
+		if l.chance.IntN(2) == 0 {
+			k = l.keys[l.chance.IntN(len(l.keys))]
+		}
+		if o := l.draw(k); l.tabletOf(k) == l.tabletOf(first.k) && o.verb.reads() == first.o.verb.reads() {
+			run = append(run, wish{k, o})
+		}
+	}
+	return run
+}
+
+func (l *load) tabletOf(k *keyHistory) uint32 {
+	return slot.Tablet(slot.Of([]byte(k.name)), l.w.cfg.Tablets)
 }
 
 // serving returns a machine whose node takes requests of clients, nil where there is none.
@@ -191,12 +223,22 @@ func (l *load) draw(k *keyHistory) op {
 }
 
 // ask sends a command and notes how it ended; then is called when the client is free again.
-func (c *client) ask(k *keyHistory, o op, then func()) {
+func (c *client) ask(k *keyHistory, o op, then func()) { c.askAll([]wish{{k, o}}, then) }
+
+// askAll is ask for the commands of one request.
+func (c *client) askAll(run []wish, then func()) {
 	l := c.l
-	o.client, o.at, o.call, o.ret, o.loose = c.name, c.at.index, l.w.now, unknownEnd, l.clockBehind
-	place := len(k.ops)
-	k.ops = append(k.ops, o)
-	k.busy++
+	var commands [][]string
+	var places []int // in the histories of the keys
+	l.runs++
+	for i := range run {
+		k, o := run[i].k, &run[i].o
+		o.client, o.run, o.at, o.call, o.ret, o.loose = c.name, l.runs, c.at.index, l.w.now, unknownEnd, l.clockBehind
+		places = append(places, len(k.ops))
+		k.ops = append(k.ops, *o)
+		k.busy++
+		commands = append(commands, o.command(k.name))
+	}
 	c.busy = true
 	over := false
 	end := func(q *Call) {
@@ -205,23 +247,25 @@ func (c *client) ask(k *keyHistory, o op, then func()) {
 		}
 		over = true
 		c.busy = false
-		k.busy--
-		l.judge(k, &k.ops[place], q)
+		for i, x := range run {
+			x.k.busy--
+			l.judge(x.k, &x.k.ops[places[i]], q, i)
+		}
 		then()
 	}
-	call := c.at.Ask(end, o.command(k.name)...)
+	call := c.at.AskAll(end, commands)
 	l.w.after(patience, func() {
 		if !over {
 			if p := call.p; p.m.proc == p && !p.paused && l.w.now-p.woke >= patience {
-				l.w.violateKey(k.name, "a request has no end after %v: %s at n%d", patience, o.command(k.name), o.at)
+				l.w.violateKey(run[0].k.name, "a request has no end after %v: %s at n%d", patience, commands, run[0].o.at)
 			}
 			end(nil)
 		}
 	})
 }
 
-// judge takes the end of a command into its key's history.
-func (l *load) judge(k *keyHistory, o *op, q *Call) {
+// judge takes the end of a command into its key's history: of the i-th of its request.
+func (l *load) judge(k *keyHistory, o *op, q *Call, i int) {
 	l.ops++
 	if l.noted != nil {
 		l.noted(o, q)
@@ -244,7 +288,12 @@ func (l *load) judge(k *keyHistory, o *op, q *Call) {
 		lost()
 		return
 	case q.OK():
-		o.known, o.ret, o.reply = true, l.w.now, q.Reply()
+		reply, told := q.ReplyTo(i)
+		if !told { // it was left for another request, and has not happened
+			o.void, o.ret, o.reply = true, l.w.now, "left out"
+			return
+		}
+		o.known, o.ret, o.reply = true, l.w.now, reply
 		l.ok++
 		if q.direct {
 			l.direct++

@@ -34,7 +34,7 @@ type both [2]state
 
 var pairModel = porcupine.Model{
 	Init: func() any { return both{} },
-	Step: func(before, input, _ any) (bool, any) { return stepPair(before.(both), input.(*op)) },
+	Step: func(before, input, _ any) (bool, any) { return steps(before.(both), input.([]*op), stepPair) },
 }
 
 func stepPair(b both, o *op) (bool, both) {

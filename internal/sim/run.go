@@ -27,6 +27,8 @@ type Options struct {
 	Think   time.Duration
 	// ValueBytes is how long a value is at most; most are short. Default 4000.
 	ValueBytes int
+	// Batch is how many commands a request of a client has at most. Default 1.
+	Batch int
 	// Fill is how many bytes are stored before any fault, and stay. Default 0.
 	Fill int
 	// Fleeting is how many short records are stored before any fault, and expire while there are faults. Default 0.
@@ -145,7 +147,7 @@ func (r *run) live(ctx context.Context, plan []Fault, settled *time.Duration) er
 		return err
 	}
 	r.load = w.newLoad(r.opts.Clients, r.opts.Think, keysInUse)
-	r.load.valueBytes = r.opts.ValueBytes
+	r.load.valueBytes, r.load.batch = r.opts.ValueBytes, r.opts.Batch
 	r.phase = "filling"
 	filled := r.load.fill(r.opts.Fill, r.opts.Fleeting, r.opts.Length)
 	for !filled() {

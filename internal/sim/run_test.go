@@ -46,8 +46,8 @@ func TestWorlds(t *testing.T) {
 			opts.Nodes, opts.Zones = 6, 3
 			flags = " --zones 3"
 		case 2:
-			opts.Fleeting = 1000
-			flags = " --fleeting 1000"
+			opts.Fleeting, opts.Batch = 1000, 8
+			flags = " --fleeting 1000 --batch 8"
 		case 3:
 			opts.Tablets, opts.Fill, opts.Bandwidth, opts.Think = 4, 4_000_000, 1<<24, 30*ms
 			flags = " --tablets 4 --fill 4000000 --bandwidth 16777216 --think 30ms"

@@ -10,11 +10,11 @@ import (
 	"github.com/quorddb/quord/internal/slot"
 )
 
-// Call is a command of a client, on its way through the process that took it.
+// Call is a request of a client, of one command or several, on its way through the process that took it.
 type Call struct {
 	p      *Process
 	req    request.Request
-	name   []string
+	name   [][]string
 	ends   int
 	gone   bool // the connection broke before there was an answer
 	Begun  time.Duration
@@ -26,18 +26,24 @@ type Call struct {
 // Ask sends a command about one key, or keys of one slot, to the node on a machine, whose process must run. then is called once, when the
 // answer is there or the connection has broken.
 func (m *Machine) Ask(then func(*Call), args ...string) *Call {
+	return m.AskAll(then, [][]string{args})
+}
+
+// AskAll is Ask for a run of commands on one tablet, all reads or all writes.
+func (m *Machine) AskAll(then func(*Call), run [][]string) *Call {
 	p, w := m.proc, m.w
-	cmd := make(request.Command, len(args))
-	for i, a := range args {
-		cmd[i] = []byte(a)
+	c := &Call{p: p, name: run, Begun: w.now, then: then}
+	for _, args := range run {
+		cmd := make(request.Command, len(args))
+		for i, a := range args {
+			cmd[i] = []byte(a)
+		}
+		c.req.Commands = append(c.req.Commands, cmd)
+		w.note('Q', m.index, len(args), []byte(strings.Join(args, " ")))
 	}
-	spec := command.Find(cmd[0])
-	c := &Call{p: p, name: args, Begun: w.now, then: then}
-	c.req = request.Request{
-		Tablet: slot.Tablet(slot.Of(cmd[1]), w.cfg.Tablets), Write: spec.IsWrite(), Commands: []request.Command{cmd}, Owner: c,
-	}
+	first := c.req.Commands[0]
+	c.req.Tablet, c.req.Write, c.req.Owner = slot.Tablet(slot.Of(first[1]), w.cfg.Tablets), command.Find(first[0]).IsWrite(), c
 	p.calls = append(p.calls, c)
-	w.note('Q', m.index, len(args), []byte(strings.Join(args, " ")))
 	p.post(func() {
 		// A session reads by itself where it may, whatever the worker is waiting for.
 		if !c.req.Write && p.core.TryRead(m.now().Mono, &c.req) {
@@ -65,6 +71,9 @@ func (c *Call) Ended(*request.Request) {
 		c.p.calls = slices.Delete(c.p.calls, i, i+1)
 	}
 	w.note('A', c.p.m.index, 0, []byte(c.Reply()))
+	for i := 1; i < len(c.req.Replies); i++ {
+		w.note('A', c.p.m.index, i, c.req.Replies[i])
+	}
 	c.tell()
 }
 
@@ -87,7 +96,15 @@ func (c *Call) tell() {
 // Over reports whether there is nothing to wait for any more.
 func (c *Call) Over() bool { return c.ends > 0 || c.gone }
 
-// Reply returns what the client sees.
+// ReplyTo returns the reply to a command, and whether there is one: a request may end with those to its first commands only.
+func (c *Call) ReplyTo(i int) (string, bool) {
+	if !c.OK() || i >= len(c.req.Replies) {
+		return "", false
+	}
+	return string(c.req.Replies[i]), true
+}
+
+// Reply returns what the client sees, of the first command where there are several.
 func (c *Call) Reply() string {
 	switch {
 	case c.ends == 0:
