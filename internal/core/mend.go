@@ -149,7 +149,7 @@ func (c *Core) mendIn(from ident.NodeID, m *wire.Mend) {
 	if p == nil {
 		return
 	}
-	p.ailing, p.ailsTo = from, c.now.Mono+3*mendEvery
+	p.ails(from, c.now.Mono)
 	if p.group == nil || !p.group.Mendable(m.Index) {
 		return
 	}
@@ -164,9 +164,22 @@ func (c *Core) mendIn(from ident.NodeID, m *wire.Mend) {
 	}
 }
 
+// ails notes that the replica of a node is damaged. Each says so every mendEvery, to one of the others after the other.
+func (p *place) ails(n ident.NodeID, now time.Duration) {
+	if p.ailing == nil {
+		p.ailing = map[ident.NodeID]time.Duration{}
+	}
+	maps.DeleteFunc(p.ailing, func(_ ident.NodeID, until time.Duration) bool { return until <= now })
+	round := 3
+	if p.group != nil {
+		round = max(round, len(p.group.Descriptor().Replicas))
+	}
+	p.ailing[n] = now + time.Duration(round)*mendEvery
+}
+
 // ableFor returns which nodes may be asked to lead a tablet: not one whose replica is damaged.
 func (c *Core) ableFor(p *place) func(ident.NodeID) bool {
-	if p.ailsTo == 0 {
+	if len(p.ailing) == 0 {
 		return c.able
 	}
 	return func(n ident.NodeID) bool {
@@ -174,7 +187,7 @@ func (c *Core) ableFor(p *place) func(ident.NodeID) bool {
 			return false
 		}
 		r, ok := p.group.Descriptor().Find(n)
-		return !ok || (n != p.ailing || c.now.Mono >= p.ailsTo) && !c.sending(p, r.ID)
+		return !ok || c.now.Mono >= p.ailing[n] && !c.sending(p, r.ID)
 	}
 }
 

@@ -3,6 +3,8 @@ package core
 import (
 	"testing"
 	"time"
+
+	"github.com/quorddb/quord/internal/registry"
 )
 
 // Two replicas that are stuck over the same record, while the third is away, can do nothing but wait for it. They handed the
@@ -36,5 +38,64 @@ func TestTwoStuckReplicasWait(t *testing.T) {
 		t.Errorf("%d elections in 30 s", n)
 	}
 	w.start(third)
+	w.whole(time.Minute)
+}
+
+// The same with three of five replicas: each knows of both others that they are hurt, not only of the one that said so last.
+func TestThreeStuckReplicasWait(t *testing.T) {
+	w := newWorld(t, 1)
+	first := w.foundWith(registry.Settings{Replicas: 5, Tablets: worldTablets, ReplaceAfter: replaceAfter, Format: Format}, 1)
+	for range 4 {
+		w.start(w.add(), first)
+	}
+	w.settled(2 * time.Minute)
+	const tab = 5
+	k := key(tab)
+	w.must(first, "SET", k, "value")
+	w.run(time.Second)
+	l := w.leader(tab)
+	stuck, others := []*node{l}, []*node{}
+	for _, n := range w.nodes {
+		switch {
+		case n == l:
+		case len(stuck) < 3:
+			stuck = append(stuck, n)
+		default:
+			others = append(others, n)
+		}
+	}
+	for _, n := range stuck {
+		n.flip(t, storedKey(k), 77)
+	}
+	w.ask(others[0], "APPEND", k, "more")
+	w.until(10*time.Second, "three are stuck", func() bool {
+		for _, n := range stuck {
+			if g := n.core.places[tab].group; g == nil || !g.Stuck() {
+				return false
+			}
+		}
+		return true
+	})
+	for _, n := range others {
+		w.kill(n, nil)
+	}
+	w.run(5 * time.Second)
+	term := uint64(0)
+	for _, n := range stuck {
+		g := n.core.places[tab].group
+		if g == nil || !g.Stuck() {
+			t.Fatal("one of them was mended: this shows nothing")
+		}
+		term = max(term, g.Term())
+	}
+	w.run(30 * time.Second)
+	if n := l.core.places[tab].group.Term() - term; n > 20 {
+		t.Errorf("%d elections in 30 s", n)
+	} else {
+		t.Logf("%d elections in 30 s", n)
+	}
+	for _, n := range others {
+		w.start(n)
+	}
 	w.whole(time.Minute)
 }

@@ -39,14 +39,13 @@ type place struct {
 	due     bool // it is in balance.due or balance.waiting
 	wanting bool // it is in moves.wanting
 	sink    *incoming
-	retired uint64       // the last replica that was destroyed here, which the store may not know yet
-	lost    *tablet.Lost // the stored replica, while damage does not let it be opened
-	ailing  ident.NodeID // the node that last said that its replica is damaged, and until when that holds
-	ailsTo  time.Duration
-	mended  time.Duration // when a damaged replica was last mended
-	wounds  uint64        // as the group had counted when it was last looked at
-	quietAt time.Duration // when this node last wondered whether its replica is still wanted
-	wonders int           // how often it has, since it knew a leader
+	retired uint64                         // the last replica that was destroyed here, which the store may not know yet
+	lost    *tablet.Lost                   // the stored replica, while damage does not let it be opened
+	ailing  map[ident.NodeID]time.Duration // the nodes that have said that their replica is damaged, and until when that holds
+	mended  time.Duration                  // when a damaged replica was last mended
+	wounds  uint64                         // as the group had counted when it was last looked at
+	quietAt time.Duration                  // when this node last wondered whether its replica is still wanted
+	wonders int                            // how often it has, since it knew a leader
 }
 
 func (c *Core) newPlace(t uint32) *place { return &place{tablet: t} }
