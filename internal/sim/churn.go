@@ -107,11 +107,7 @@ func RunChurn(ctx context.Context, cfg Churn) (*ChurnResult, error) {
 		Config: cfg.Config, Nodes: cfg.Nodes, Length: cfg.Length, Clients: cfg.Clients, Think: cfg.Think,
 		Progress: cfg.Progress, Tell: cfg.Tell,
 	}.withDefaults()
-	r := &run{w: New(opts.Config), opts: opts, faults: map[string]int{}}
-	r.chance = r.w.generator("faults")
-	if opts.Tell != nil {
-		r.w.chronicle.sink = func(at time.Duration, text string) { opts.Tell(clock(at) + "  " + text) }
-	}
+	r := prepare(opts)
 	c := &churn{run: r, cfg: cfg, sessions: r.w.generator("sessions")}
 	c.majority.init(r.w)
 	var settled time.Duration

@@ -11,10 +11,11 @@
 //
 // The parts, a file each: world and agenda (what happens when), machine (a computer: clocks, disk, power), process (a
 // node that runs there: turns, the wait for the disk), network (connections, frames, cuts), session (requests), load
-// (clients), history (what they saw, and its judge), plan (which faults, when), faults (what each does), membership
-// (those that change who is there), zones (those that befall a whole zone), watch (judges after every turn), settle (judges when all is quiet), run (all of it,
-// for one seed), churn (nodes that come and go all the time), majority (how often that leaves a tablet without one), shrink
-// (less of a run, for a failure), chronicle (the account for people), story (directed cases).
+// (clients), fill (what they store first), history (what they saw, and its judge), plan (which faults, when), faults
+// (what each does), membership (those that change who is there), zones (those that befall a whole zone), watch (judges
+// after every turn), settle (judges when all is quiet), run (all of it, for one seed), churn (nodes that come and go
+// all the time), majority (how often that leaves a tablet without one), shrink (less of a run, for a failure),
+// chronicle (the account for people), story (directed cases).
 //
 // Sources: the simulators of FoundationDB (Zhou et al., SIGMOD 2021, section 4) and TigerBeetle for the idea; Groce et
 // al., Swarm Testing (ISSTA 2012), for drawing the mix of faults anew for each seed; Zave, Reasoning about identifier

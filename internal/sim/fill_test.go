@@ -14,10 +14,9 @@ func TestKeysAreCounted(t *testing.T) {
 	opts := Options{
 		Config: Config{Seed: 9, Quiet: true}, Nodes: 3, Length: time.Minute, Mix: newMix(t, "kill,power,split"), Fleeting: fleeting,
 	}.withDefaults()
-	r := &run{w: New(opts.Config), opts: opts, faults: map[string]int{}}
-	r.chance = r.w.generator("faults")
+	r := prepare(opts)
 	var settled time.Duration
-	if err := r.live(t.Context(), draw(r.w.generator("plan"), opts.Mix, opts.Length, false), &settled); err != nil {
+	if err := r.live(t.Context(), Draw(opts), &settled); err != nil {
 		t.Fatal(err)
 	}
 	gone := 0

@@ -17,8 +17,7 @@ import (
 func harmed(t *testing.T, harm func(*run)) []Violation {
 	t.Helper()
 	opts := Options{Config: Config{Seed: 5, Tablets: 4, Quiet: true}, Nodes: 3, Length: 15 * sec}.withDefaults()
-	r := &run{w: New(opts.Config), opts: opts, faults: map[string]int{}}
-	r.chance = r.w.generator("faults")
+	r := prepare(opts)
 	r.w.after(10*sec, func() { harm(r) })
 	var settled time.Duration
 	if err := r.live(t.Context(), nil, &settled); err != nil {

@@ -13,8 +13,7 @@ func TestLongValues(t *testing.T) {
 		Config: Config{Seed: 11, Tablets: 2, Bandwidth: 8 << 20, Quiet: true}, Nodes: 4, Length: 3 * time.Minute, Fill: 4 << 20,
 		Mix: newMix(t, "join,replace,midway,power"), ValueBytes: 500_000,
 	}.withDefaults()
-	r := &run{w: New(opts.Config), opts: opts, faults: map[string]int{}}
-	r.chance = r.w.generator("faults")
+	r := prepare(opts)
 	halves, looks := 0, 0
 	var look func()
 	look = func() {
@@ -28,7 +27,7 @@ func TestLongValues(t *testing.T) {
 	}
 	look()
 	var settled time.Duration
-	if err := r.live(t.Context(), draw(r.w.generator("plan"), opts.Mix, opts.Length, false), &settled); err != nil {
+	if err := r.live(t.Context(), Draw(opts), &settled); err != nil {
 		t.Fatal(err)
 	}
 	if len(r.w.violations) > 0 {

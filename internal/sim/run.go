@@ -107,17 +107,23 @@ type ending struct {
 	fn   func()
 }
 
-// Run lets a cluster live through what its seed brings, and judges it. It ends early, with an error, when ctx does.
-func Run(ctx context.Context, opts Options) (*Result, error) {
-	opts = opts.withDefaults()
+// prepare returns a run that has not begun. The options have their defaults.
+func prepare(opts Options) *run {
 	r := &run{w: New(opts.Config), opts: opts, faults: map[string]int{}}
 	r.chance = r.w.generator("faults")
 	if opts.Tell != nil {
 		r.w.chronicle.sink = func(at time.Duration, text string) { opts.Tell(clock(at) + "  " + text) }
 	}
+	return r
+}
+
+// Run lets a cluster live through what its seed brings, and judges it. It ends early, with an error, when ctx does.
+func Run(ctx context.Context, opts Options) (*Result, error) {
+	opts = opts.withDefaults()
+	r := prepare(opts)
 	plan := opts.Plan
 	if !opts.Planned {
-		plan = draw(r.w.generator("plan"), opts.Mix, opts.Length, opts.Zones > 1)
+		plan = Draw(opts)
 	}
 	var settled time.Duration
 	err := r.live(ctx, plan, &settled)

@@ -23,8 +23,7 @@ func TestZones(t *testing.T) {
 func TestPlacesAreJudgedByZone(t *testing.T) {
 	t.Parallel()
 	opts := Options{Config: Config{Seed: 5, Zones: 3, Quiet: true}, Nodes: 6, Length: sec}.withDefaults()
-	r := &run{w: New(opts.Config), opts: opts, faults: map[string]int{}}
-	r.chance = r.w.generator("faults")
+	r := prepare(opts)
 	if err := r.gather(t.Context()); err != nil || r.broken() {
 		t.Fatal(err, r.w.violations)
 	}

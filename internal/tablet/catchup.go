@@ -23,11 +23,11 @@ func (g *Group) catchUp(replica, index uint64) {
 	if g.hold == 0 || g.hold > index {
 		return // nothing was kept for it
 	}
-	g.drop(replica)
+	g.endRounds(replica)
 	g.rounds = append(g.rounds, catchUp{replica, index, g.head.applied.Index, g.bytes - g.holdBytes, g.bytes})
 }
 
-func (g *Group) drop(replica uint64) {
+func (g *Group) endRounds(replica uint64) {
 	g.rounds = slices.DeleteFunc(g.rounds, func(c catchUp) bool { return c.replica == replica })
 }
 
@@ -56,7 +56,7 @@ func (g *Group) kept(to uint64) uint64 {
 	}
 	g.raft.WithProgress(func(id uint64, _ raft.ProgressType, pr progress) {
 		if i := slices.IndexFunc(g.rounds, func(c catchUp) bool { return c.replica == id }); i >= 0 && over(&g.rounds[i], pr.Match) {
-			g.drop(id)
+			g.endRounds(id)
 		}
 	})
 	return to

@@ -8,6 +8,20 @@ import (
 	"github.com/quorddb/quord/internal/request"
 )
 
+// keepWriting writes a value where no write is under way, and counts it.
+func (n *node) keepWriting(written *uint64, value string) {
+	n.do(func() {
+		if n.group.Waiting() > 0 {
+			return
+		}
+		*written++
+		o := Origin{Node: nodeID(60), Boot: 1, Number: *written, Low: *written}
+		if r := n.group.Write(n.w.now, o, []request.Command{words("SET", key("new"), value)}, &told{}); r != Taken {
+			n.w.fatalf("refused: %d", r)
+		}
+	})
+}
+
 // While a new replica receives its snapshot clients write more than what may be on its way to it. It gets the rest from the log,
 // which stays until it has: if it were cut when the snapshot has arrived, the replica would need another one, and so on for as
 // long as the clients write at that pace.
@@ -22,19 +36,7 @@ func TestSteadyWritesDoNotCallForAnotherSnapshot(t *testing.T) {
 	w.chunk, w.slowest = 1000, 1 // a record at a time, and what is sent arrives in order
 	w.targets = []int{0, 1, 2, 3}
 	value, written := strings.Repeat("x", length), uint64(0)
-	// write keeps one write under way.
-	write := func() {
-		n.do(func() {
-			if n.group.Waiting() > 0 {
-				return
-			}
-			written++
-			o := Origin{Node: nodeID(60), Boot: 1, Number: written, Low: written}
-			if r := n.group.Write(w.now, o, []request.Command{words("SET", key("new"), value)}, &told{}); r != Taken {
-				w.fatalf("refused: %d", r)
-			}
-		})
-	}
+	write := func() { n.keepWriting(&written, value) }
 	for w.installed == installed {
 		write()
 		if w.step(); written > 500 {
@@ -72,22 +74,11 @@ func TestTheLogIsNotKeptForWhoFallsBehind(t *testing.T) {
 	}
 	n, installed := w.nodes[0], w.installed
 	written := uint64(0)
-	write := func(value string) {
-		n.do(func() {
-			if n.group.Waiting() > 0 {
-				return
-			}
-			written++
-			o := Origin{Node: nodeID(60), Boot: 1, Number: written, Low: written}
-			if r := n.group.Write(w.now, o, []request.Command{words("SET", key("new"), value)}, &told{}); r != Taken {
-				w.fatalf("refused: %d", r)
-			}
-		})
-	}
+	write := func(value string) { n.keepWriting(&written, value) }
 	w.chunk, w.slowest = 300, 1
 	w.targets = []int{0, 1, 2, 3}
 	w.until("the snapshot is nearly there", func() bool { write("short"); return w.nodes[3].in != nil && w.nodes[3].in.stored >= 30 })
-	w.cut[[2]int{0, 3}], w.mute = false, true
+	w.mute = true
 	w.until("the snapshot has arrived", func() bool { write("short"); return w.installed > installed })
 	w.cut[[2]int{0, 3}] = true
 	w.until("the leader knows", func() bool { write("short"); return len(n.out) == 0 })
