@@ -9,7 +9,7 @@ import (
 var only = flag.String("only", "", "only mutations whose file's name holds this")
 
 // nearby is how many seeds are tried from the recorded one on: what a seed means changes with every change of the product.
-const nearby = 24
+const nearby = 6
 
 // Each mutation is found by the seed that found it first. When one is not, the instruments have gone blind where it
 // hurts, or the seed means something else by now: `make mutants ARGS='-record'` finds another one.
